@@ -1,0 +1,1 @@
+"""The asking side: the HTTP API, its client, and the command line."""

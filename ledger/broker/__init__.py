@@ -1,0 +1,1 @@
+"""The message broker: one port, a memory adapter and a RabbitMQ adapter."""

@@ -1,0 +1,132 @@
+"""Every error that Task Ledger raises: each takes facts, writes its own sentence and keeps the facts."""
+
+from uuid import UUID
+
+
+class LedgerError(Exception):
+    """The root: catching it catches everything that Task Ledger raises on purpose."""
+
+
+class ConfigurationError(LedgerError):
+    """A setting is missing, malformed or out of bounds; the sentence names it, its bound and its value."""
+
+
+class InvalidValueError(LedgerError):
+    """A value that a caller handed in is out of its bound."""
+
+    def __init__(self, *, field: str, bound: str, value: object) -> None:
+        self.field = field
+        self.bound = bound
+        self.value = value
+        super().__init__(f"{field} must be {bound}, got {_shortened(value)}")
+
+
+class TaskNotFoundError(LedgerError):
+    """No stream exists for this task id."""
+
+    def __init__(self, task_id: UUID) -> None:
+        self.task_id = task_id
+        super().__init__("Task not found")
+
+
+class WrongExpectedVersionError(LedgerError):
+    """An append expected the stream at one version and found it at another; nothing was recorded."""
+
+    def __init__(self, *, task_id: UUID, expected_version: int, actual_version: int | None = None) -> None:
+        self.task_id = task_id
+        self.expected_version = expected_version
+        self.actual_version = actual_version
+        found = "another version" if actual_version is None else f"version {actual_version}"
+        super().__init__(f"task {task_id} was expected at version {expected_version} and found at {found}")
+
+
+class TaskStateError(LedgerError):
+    """The task is in a state that refuses this command."""
+
+    def __init__(self, *, task_id: UUID, command: str, status: str, reason: str = "") -> None:
+        self.task_id = task_id
+        self.command = command
+        self.status = status
+        self.reason = reason
+        tail = f": {reason}" if reason else ""
+        super().__init__(f"cannot {command} task {task_id}: it is {status}{tail}")
+
+
+class StaleAttemptError(LedgerError):
+    """An attempt that no longer owns its task tried to write; the ledger refuses it and records the refusal."""
+
+    def __init__(self, *, task_id: UUID, attempt: int, current_attempt: int, status: str) -> None:
+        self.task_id = task_id
+        self.attempt = attempt
+        self.current_attempt = current_attempt
+        self.status = status
+        super().__init__(
+            f"attempt {attempt} of task {task_id} is stale: the task is {status} at attempt {current_attempt}"
+        )
+
+
+class UnknownEventTypeError(LedgerError):
+    """The ledger holds an event whose type or schema version this release does not know."""
+
+    def __init__(self, *, event_type: str, schema_version: int) -> None:
+        self.event_type = event_type
+        self.schema_version = schema_version
+        super().__init__(f"unknown event {event_type!r} with schema version {schema_version}")
+
+
+class StoreUnavailableError(LedgerError):
+    """The database could not be reached or ended the connection; nothing is known of what was in flight."""
+
+
+class StoreRefusedError(LedgerError):
+    """The database refused the statement (permission, integrity, storage full or read-only)."""
+
+
+class BrokerUnavailableError(LedgerError):
+    """The broker could not be reached, or did not confirm in time; what was in flight may or may not be there."""
+
+
+class BrokerRefusedError(LedgerError):
+    """The broker refused the request, for example a queue declared with other arguments."""
+
+
+class MigrationError(LedgerError):
+    """The schema cannot be migrated: an applied migration was edited, is missing, or failed."""
+
+
+class EmbeddedPostgresError(LedgerError):
+    """The embedded Postgres could not be started; the sentence says why and what to do."""
+
+
+class DataDirectoryInUseError(EmbeddedPostgresError):
+    """Another process owns the data directory."""
+
+    def __init__(self, *, directory: str, owner: str) -> None:
+        self.directory = directory
+        self.owner = owner
+        super().__init__(f"another process ({owner}) owns the data directory {directory}")
+
+
+class HandlerNotFoundError(LedgerError):
+    """No handler is registered for a task kind in this worker."""
+
+    def __init__(self, *, kind: str, known: tuple[str, ...]) -> None:
+        self.kind = kind
+        self.known = known
+        super().__init__(f"no handler for kind {kind!r}; this worker knows: {', '.join(known) or 'none'}")
+
+
+class MalformedMessageError(LedgerError):
+    """A message on a work queue is not one of ours."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"malformed message: {reason}")
+
+
+_SHOWN_CHARS_MAX = 80
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS_MAX else f"{text[:_SHOWN_CHARS_MAX]}… ({len(text)} characters)"

@@ -1,0 +1,167 @@
+"""The settings: read once from the environment and `.env`, checked, and handed down; nobody else reads them.
+
+The seed's four names are kept as they are (DATABASE_URL, RABBITMQ_URL, PORT, ALLOWED_ORIGINS);
+every other name starts with LEDGER_ and carries its unit.
+"""
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ledger.errors import ConfigurationError
+
+_POSTGRES_SCHEMES = ("postgres", "postgresql")
+_BROKER_SCHEMES = ("amqp", "amqps")
+
+
+def _url(value: SecretStr | None, *, schemes: tuple[str, ...]) -> SecretStr | None:
+    if value is None or not value.get_secret_value():
+        return None
+    scheme = urlsplit(value.get_secret_value()).scheme
+    if scheme not in schemes:
+        message = f"must be a URL that starts with {' or '.join(f'{s}://' for s in schemes)}"
+        raise ValueError(message)
+    return value
+
+
+def _comma_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _default_data_dir() -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "task-ledger"
+
+
+PostgresUrl = Annotated[SecretStr | None, AfterValidator(partial(_url, schemes=_POSTGRES_SCHEMES))]
+BrokerUrl = Annotated[SecretStr | None, AfterValidator(partial(_url, schemes=_BROKER_SCHEMES))]
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
+
+
+class Settings(BaseSettings):
+    """Every setting with its default, its unit and its bounds.
+
+    Build it with `load_settings`, which turns a refused value into a sentence.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="LEDGER_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True,
+        populate_by_name=True,
+    )  # fmt: skip
+
+    database_url: PostgresUrl = Field(None, validation_alias=AliasChoices("database_url", "DATABASE_URL"))
+    rabbitmq_url: BrokerUrl = Field(None, validation_alias=AliasChoices("rabbitmq_url", "RABBITMQ_URL"))
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535, validation_alias=AliasChoices("port", "PORT"))
+    allowed_origins: CommaList = Field(
+        ("http://localhost:3000", "http://127.0.0.1:3000"),
+        validation_alias=AliasChoices("allowed_origins", "ALLOWED_ORIGINS"),
+    )
+
+    data_dir: Path = Field(default_factory=_default_data_dir)
+    log_format: str = Field("console", pattern="^(console|json)$")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    shutdown_grace_seconds: float = Field(25.0, ge=0, le=3600)
+
+    pool_size_max: int = Field(10, ge=2, le=200)
+    statement_timeout_seconds: float = Field(30.0, ge=1, le=3600)
+    connect_timeout_seconds: float = Field(10.0, ge=0.1, le=300)
+    append_batch_size_max: int = Field(500, ge=1, le=10_000)
+    append_connections: int = Field(2, ge=1, le=16)
+    append_queue_max: int = Field(20_000, ge=1, le=1_000_000)
+
+    poll_interval_seconds: float = Field(0.5, ge=0.01, le=60)
+    relay_batch_size_max: int = Field(1000, ge=1, le=10_000)
+    projector_batch_size_max: int = Field(5000, ge=1, le=100_000)
+    publish_timeout_seconds: float = Field(10.0, ge=0.1, le=300)
+    broker_retry_seconds_max: float = Field(5.0, ge=0.1, le=300)
+
+    body_bytes_max: int = Field(1_048_576, ge=1024, le=104_857_600)
+    json_depth_max: int = Field(64, ge=1, le=500)
+    result_bytes_max: int = Field(1_048_576, ge=16, le=104_857_600)
+    page_size_max: int = Field(500, ge=1, le=10_000)
+
+    worker_queues: CommaList = ("default",)
+    worker_concurrency: int = Field(50, ge=1, le=10_000)
+    worker_prefetch: int = Field(100, ge=1, le=65_535)
+    worker_name: str = Field("", max_length=200)
+    worker_apps: CommaList = Field((), validation_alias=AliasChoices("worker_apps", "LEDGER_APPS"))
+    heartbeat_seconds: float = Field(1.0, ge=0.1, le=60)
+    lease_seconds: float = Field(30.0, ge=5, le=3600)
+
+    default_max_attempts: int = Field(3, ge=1, le=1000)
+    default_timeout_seconds: float = Field(300.0, ge=0.1, le=604_800)
+    retry_base_seconds: float = Field(1.0, ge=0, le=3600)
+    retry_cap_seconds: float = Field(300.0, ge=0, le=86_400)
+    attempts_lost_max: int = Field(5, ge=1, le=1000)
+
+    scheduler_interval_seconds: float = Field(0.5, ge=0.05, le=60)
+    scheduler_batch_size_max: int = Field(500, ge=1, le=10_000)
+    sweep_interval_seconds: float = Field(1.0, ge=0.1, le=60)
+    reconcile_after_seconds: float = Field(60.0, ge=1, le=86_400)
+    reconcile_batch_size_max: int = Field(500, ge=1, le=10_000)
+
+    def masked(self) -> dict[str, Any]:
+        """Return every setting with its value, passwords in URLs masked: fit for a log or a terminal."""
+        shown: dict[str, Any] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            shown[name] = masked_url(value.get_secret_value()) if isinstance(value, SecretStr) else value
+        return shown
+
+
+def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - each override has its field's own type
+    """Read the settings from the environment and `.env`, with overrides on top.
+
+    Raises:
+        ConfigurationError: a value is refused; the sentence names the variable, the bound and the value.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_sentence(problem) for problem in error.errors())) from error
+
+
+def environment_name(field: str) -> str:
+    """Return the environment variable that sets a field, for example `lease_seconds` → `LEDGER_LEASE_SECONDS`."""
+    alias = Settings.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[-1])
+    return f"LEDGER_{field.upper()}"
+
+
+def masked_url(url: str) -> str:
+    """Return the URL with its password replaced by ***."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user = parts.username or ""
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:***@{place}"))
+
+
+_BOUNDS = {
+    "greater_than_equal": ("at least {ge}", "ge"),
+    "less_than_equal": ("at most {le}", "le"),
+}
+
+
+def _sentence(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is a TypedDict of Any
+    field = str(problem["loc"][0]) if problem["loc"] else "settings"
+    names = {**{f: environment_name(f) for f in Settings.model_fields}}
+    name = names.get(field, field)
+    value = problem["input"]
+    if problem["type"] in _BOUNDS:
+        template, _ = _BOUNDS[problem["type"]]
+        return f"{name} must be {template.format(**problem['ctx'])}, got {value}"
+    if "url" in field.lower():
+        return f"{name} {str(problem['msg']).removeprefix('Value error, ')}"
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name} is not valid: {reason[:1].lower()}{reason[1:]}, got {value!r}"

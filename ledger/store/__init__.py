@@ -1,0 +1,1 @@
+"""The event store: one port, a memory adapter and a Postgres adapter."""

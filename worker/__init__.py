@@ -1,0 +1,1 @@
+"""The doing side: handlers, and the consumer that runs them as fenced attempts."""
