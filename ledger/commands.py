@@ -1,0 +1,113 @@
+"""The commands: load a task, let it decide, append what it decided; on a conflict, load and decide again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+from uuid_utils.compat import uuid7
+
+from ledger.clock import Clock
+from ledger.codec import encode_pending, fold
+from ledger.errors import TaskNotFoundError, WrongExpectedVersionError
+from ledger.specification import TaskSpecification, check_specification
+from ledger.store.port import EventStore
+from ledger.store.records import Appended, Origin
+from ledger.task import Task
+
+_CONFLICTS_MAX = 20
+
+Decision = Callable[[Task], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a command left behind: the task as it now is, and the receipt; no receipt where nothing changed."""
+
+    task: Task
+    appended: Appended | None
+
+
+class TaskCommands:
+    """Everything that a client or an operator can ask of a task."""
+
+    def __init__(self, store: EventStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def submit(
+        self,
+        specification: TaskSpecification,
+        *,
+        origin: Origin,
+        connection: asyncpg.Connection | None = None,
+    ) -> Appended:
+        """Record a new task and return its receipt; it is durable when this returns.
+
+        With a connection the task exists if and only if the caller's open transaction commits.
+
+        Raises:
+            InvalidValueError: a field of the specification is out of its bound.
+        """
+        check_specification(specification)
+        task = Task.submit(uuid7(), specification, now=self._clock.now())
+        expected_version, events = encode_pending(task, origin=origin)
+        return await self._store.append(task.id, events, expected_version=expected_version, connection=connection)
+
+    async def cancel(self, task_id: UUID, *, reason: str, origin: Origin) -> Decided:
+        """Cancel a pending task, or ask the worker of a running one to stop.
+
+        Raises:
+            TaskNotFoundError: there is no such task.
+            TaskStateError: it is finished already.
+        """
+        return await self.decide(
+            task_id,
+            lambda task: task.request_cancel(actor=origin.actor, reason=reason, now=self._clock.now()),
+            origin=origin,
+        )
+
+    async def retry(self, task_id: UUID, *, reason: str, origin: Origin) -> Decided:
+        """Drive a finished task again.
+
+        Raises:
+            TaskNotFoundError: there is no such task.
+            TaskStateError: it is not finished.
+        """
+        return await self.decide(
+            task_id,
+            lambda task: task.retry(actor=origin.actor, reason=reason, now=self._clock.now()),
+            origin=origin,
+        )
+
+    async def load(self, task_id: UUID) -> Task:
+        """Return the task as its whole stream makes it; raises TaskNotFoundError where there is none."""
+        task = fold(await self._store.read_stream(task_id))
+        if task is None:
+            raise TaskNotFoundError(task_id)
+        return task
+
+    async def decide(self, task_id: UUID, decision: Decision, *, origin: Origin) -> Decided:
+        """Let the task decide and append what it decided, as often as others get in between.
+
+        Raises:
+            TaskNotFoundError: there is no such task.
+            WrongExpectedVersionError: others got in between every time.
+            LedgerError: whatever the decision raises.
+        """
+        for _ in range(_CONFLICTS_MAX - 1):
+            task = await self.load(task_id)
+            try:
+                return await self.append_decision(task, decision, origin=origin)
+            except WrongExpectedVersionError:
+                continue
+        return await self.append_decision(await self.load(task_id), decision, origin=origin)
+
+    async def append_decision(self, task: Task, decision: Decision, *, origin: Origin) -> Decided:
+        """Let a loaded task decide and append once; raises WrongExpectedVersionError when it was out of date."""
+        decision(task)
+        expected_version, events = encode_pending(task, origin=origin)
+        if not events:
+            return Decided(task, None)
+        appended = await self._store.append(task.id, events, expected_version=expected_version)
+        return Decided(task, appended)

@@ -1,0 +1,72 @@
+"""JSON as the ledger stores it: what is refused, where it is encoded, and the text that is safe to store."""
+
+import math
+
+import orjson
+from pydantic import JsonValue
+
+from ledger.errors import InvalidValueError
+
+DEPTH_MAX = 64
+
+
+def encode_json(value: object, *, field: str, depth_max: int = DEPTH_MAX, bytes_max: int | None = None) -> str:
+    """Encode a JSON value as compact text that Postgres stores unchanged.
+
+    Raises:
+        InvalidValueError: it nests too deep, is too large, or holds what JSON in Postgres cannot: a NUL
+            character, a lone surrogate, a number that is not finite, an integer of more than 64 bits.
+    """
+    check_json(value, field=field, depth_max=depth_max)
+    try:
+        encoded = orjson.dumps(value)
+    except TypeError as error:
+        raise InvalidValueError(field=field, bound=_bound_of(str(error)), value=value) from error
+    if bytes_max is not None and len(encoded) > bytes_max:
+        raise InvalidValueError(field=field, bound=f"at most {bytes_max} bytes", value=len(encoded))
+    return encoded.decode()
+
+
+def check_json(value: object, *, field: str, depth_max: int = DEPTH_MAX) -> None:
+    """Raise InvalidValueError where the value nests deeper than the bound, or holds NUL, NaN or infinity."""
+    level: list[object] = [value]
+    depth = 0
+    while level:
+        depth += 1
+        if depth > depth_max + 1:
+            raise InvalidValueError(field=field, bound=f"nested at most {depth_max} deep", value="a deeper value")
+        level = [child for node in level for child in _children(node, field)]
+
+
+def storable_text(text: str, *, chars_max: int) -> str:
+    """Return text made fit to store: NUL and lone surrogates replaced, cut at the bound; never refused."""
+    kept = text if len(text) <= chars_max else f"{text[:chars_max]}… ({len(text)} characters)"
+    return kept.replace("\0", "�").encode("utf-8", "replace").decode()
+
+
+def decode_json(text: str | bytes) -> JsonValue:
+    """Decode JSON text that the ledger encoded."""
+    value: JsonValue = orjson.loads(text)
+    return value
+
+
+def _children(node: object, field: str) -> list[object]:
+    if isinstance(node, str):
+        if "\0" in node:
+            raise InvalidValueError(field=field, bound="text without NUL characters", value=node)
+        return []
+    if isinstance(node, float) and not math.isfinite(node):
+        raise InvalidValueError(field=field, bound="a finite number", value=node)
+    if isinstance(node, dict):
+        return [*node.keys(), *node.values()]
+    if isinstance(node, list | tuple):
+        return list(node)
+    return []
+
+
+def _bound_of(reason: str) -> str:
+    if "surrogate" in reason:
+        return "valid Unicode (no lone surrogates)"
+    if "64-bit" in reason:
+        return "integers of at most 64 bits"
+    return f"JSON ({reason})"

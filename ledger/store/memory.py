@@ -1,0 +1,141 @@
+"""The memory adapter of the event store: for tests and for users' own tests; gone with the process."""
+
+import asyncio
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from operator import attrgetter
+from uuid import UUID
+
+import asyncpg
+
+from ledger.errors import InvalidValueError, WrongExpectedVersionError
+from ledger.store.port import AppendSignal
+from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite
+
+
+class MemoryEventStore:
+    """Streams in dictionaries; every append is atomic because nothing awaits in the middle of it."""
+
+    def __init__(self) -> None:
+        self._log: list[RecordedEvent] = []
+        self._streams: defaultdict[UUID, list[RecordedEvent]] = defaultdict(list)
+        self._stale_writes: list[StaleWrite] = []
+        self._signals: set[MemoryAppendSignal] = set()
+
+    async def append(
+        self,
+        task_id: UUID,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: int,
+        connection: asyncpg.Connection | None = None,
+    ) -> Appended:
+        """Append to the stream; a connection is refused, since there is no database to enlist in."""
+        if connection is not None:
+            raise InvalidValueError(field="connection", bound="None: memory has no transactions", value="one")
+        check_append(events, expected_version)
+        stream = self._streams[task_id]
+        if len(stream) != expected_version:
+            raise WrongExpectedVersionError(
+                task_id=task_id, expected_version=expected_version, actual_version=len(stream)
+            )
+        for version, event in enumerate(events, start=expected_version + 1):
+            row = _recorded(event, task_id=task_id, version=version, position=len(self._log) + 1)
+            stream.append(row)
+            self._log.append(row)
+        for signal in self._signals:
+            signal.fire()
+        return Appended(task_id, stream[-1].version, stream[-1].position, stream[-1].recorded_at)
+
+    async def read_stream(
+        self, task_id: UUID, *, after_version: int = 0, limit: int = 100_000
+    ) -> list[RecordedEvent]:
+        """Return the events of one task after a version."""
+        return self._streams.get(task_id, [])[after_version:][:limit]
+
+    async def read_streams(self, task_ids: Sequence[UUID]) -> dict[UUID, list[RecordedEvent]]:
+        """Return the events of many tasks."""
+        return {task_id: list(self._streams[task_id]) for task_id in task_ids if self._streams.get(task_id)}
+
+    async def safe_position(self) -> int:
+        """Return the last position: nothing is ever in flight."""
+        return len(self._log)
+
+    async def read_log(self, *, after: int, upto: int, limit: int) -> list[RecordedEvent]:
+        """Return the events between two positions."""
+        start = bisect_right(self._log, after, key=attrgetter("position"))
+        end = bisect_right(self._log, upto, key=attrgetter("position"))
+        return self._log[start : min(end, start + limit)]
+
+    @asynccontextmanager
+    async def appends(self) -> AsyncIterator[AppendSignal]:
+        """Listen for appends."""
+        signal = MemoryAppendSignal()
+        self._signals.add(signal)
+        try:
+            yield signal
+        finally:
+            self._signals.discard(signal)
+
+    async def record_stale_write(self, write: StaleWrite) -> None:
+        """Keep a late write that was refused."""
+        self._stale_writes.append(write)
+
+    async def read_stale_writes(self, task_id: UUID, *, limit: int = 1000) -> list[StaleWrite]:
+        """Return the refused writes of one task."""
+        return [write for write in self._stale_writes if write.task_id == task_id][:limit]
+
+    async def database_time(self) -> datetime:
+        """Return this machine's time."""
+        return datetime.now(UTC)
+
+
+class MemoryAppendSignal:
+    """An event that is set by every append and cleared by the wait that saw it."""
+
+    def __init__(self) -> None:
+        self._fired = asyncio.Event()
+
+    def fire(self) -> None:
+        """Wake whoever waits now or next."""
+        self._fired.set()
+
+    async def wait(self, timeout_seconds: float) -> bool:
+        """Return True once fired, False after the timeout."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._fired.wait()
+        except TimeoutError:
+            return False
+        self._fired.clear()
+        return True
+
+
+def check_append(events: Sequence[NewEvent], expected_version: int) -> None:
+    """Raise InvalidValueError for an append of nothing, or one that expects a version below 0."""
+    if not events:
+        raise InvalidValueError(field="events", bound="at least one", value=0)
+    if expected_version < 0:
+        raise InvalidValueError(field="expected_version", bound="at least 0", value=expected_version)
+
+
+def _recorded(event: NewEvent, *, task_id: UUID, version: int, position: int) -> RecordedEvent:
+    return RecordedEvent(
+        position=position,
+        task_id=task_id,
+        version=version,
+        type=event.type,
+        schema_version=event.schema_version,
+        kind=event.kind,
+        queue=event.queue,
+        data=event.data,
+        occurred_at=event.occurred_at,
+        recorded_at=datetime.now(UTC),
+        actor=event.origin.actor,
+        correlation_id=event.origin.correlation_id or str(task_id),
+        causation_id=event.origin.causation_id,
+        traceparent=event.origin.traceparent,
+    )

@@ -1,0 +1,70 @@
+"""The event store port: append-only streams under one log, and the contract that every adapter keeps.
+
+Every method may raise StoreUnavailableError (the database is out of reach; an append in flight may or may not
+have happened) and StoreRefusedError (it answered no: permission, storage full, read-only).
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import asyncpg
+
+from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite
+
+
+class AppendSignal(Protocol):
+    """Wakes a reader when something may have been appended."""
+
+    async def wait(self, timeout_seconds: float) -> bool:
+        """Return True as soon as something may have been appended since the last call, False after the timeout."""
+
+
+class EventStore(Protocol):
+    """Streams of events by task id, and the log over all of them."""
+
+    async def append(
+        self,
+        task_id: UUID,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: int,
+        connection: asyncpg.Connection | None = None,
+    ) -> Appended:
+        """Append all events to the stream, or none: they get the versions after `expected_version`.
+
+        With a connection the append joins the transaction that is open on it, and exists if and only if
+        that commits; then nothing is retried and no reader is woken.
+
+        Raises:
+            WrongExpectedVersionError: the stream's head is not at `expected_version` (behind or ahead).
+            InvalidValueError: no events, or an expected version below 0.
+        """
+
+    async def read_stream(
+        self, task_id: UUID, *, after_version: int = 0, limit: int = 100_000
+    ) -> list[RecordedEvent]:
+        """Return the events of one task after a version, oldest first; empty where there are none."""
+
+    async def read_streams(self, task_ids: Sequence[UUID]) -> dict[UUID, list[RecordedEvent]]:
+        """Return the events of many tasks in one go; a task without events has no entry."""
+
+    async def safe_position(self) -> int:
+        """Return the append horizon: no event will ever appear at or below it that is not there now."""
+
+    async def read_log(self, *, after: int, upto: int, limit: int) -> list[RecordedEvent]:
+        """Return the events between two positions, in order; `upto` has to come from `safe_position`."""
+
+    def appends(self) -> AbstractAsyncContextManager[AppendSignal]:
+        """Listen for appends; listening has begun when the context is entered."""
+
+    async def record_stale_write(self, write: StaleWrite) -> None:
+        """Keep a late write that was refused."""
+
+    async def read_stale_writes(self, task_id: UUID, *, limit: int = 1000) -> list[StaleWrite]:
+        """Return the refused writes of one task, oldest first."""
+
+    async def database_time(self) -> datetime:
+        """Return the clock that recorded_at and every deadline are measured by."""

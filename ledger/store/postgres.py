@@ -1,0 +1,186 @@
+"""The Postgres adapter of the event store: asyncpg, group commit, and a wake-up that never rides in an append."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import groupby
+from uuid import UUID
+
+import asyncpg
+
+from ledger.errors import StoreRefusedError, WrongExpectedVersionError
+from ledger.queries import query
+from ledger.settings import Settings
+from ledger.store.batcher import AppendBatcher, AppendRequest
+from ledger.store.connection import Database
+from ledger.store.memory import check_append
+from ledger.store.port import AppendSignal
+from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite
+from ledger.store.signals import Doorbell, listening
+
+_PARTIAL_APPEND = "LG001"
+
+
+class PostgresEventStore:
+    """The ledger in Postgres; made by `open_store`."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._doorbell = Doorbell(self._notify)
+        self._batcher = AppendBatcher(
+            self._append_batch,
+            lanes=settings.append_connections,
+            batch_size_max=settings.append_batch_size_max,
+            queue_max=settings.append_queue_max,
+        )
+
+    async def append(
+        self,
+        task_id: UUID,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: int,
+        connection: asyncpg.Connection | None = None,
+    ) -> Appended:
+        """Append with the next group commit, or inside the caller's transaction."""
+        check_append(events, expected_version)
+        if connection is None:
+            return await self._batcher.append(task_id, events, expected_version=expected_version)
+        return await self._append_enlisted(connection, task_id, events, expected_version)
+
+    async def read_stream(
+        self, task_id: UUID, *, after_version: int = 0, limit: int = 100_000
+    ) -> list[RecordedEvent]:
+        """Return the events of one task after a version."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("read_stream"), task_id, after_version, limit)
+        return [RecordedEvent(*row) for row in rows]
+
+    async def read_streams(self, task_ids: Sequence[UUID]) -> dict[UUID, list[RecordedEvent]]:
+        """Return the events of many tasks."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("read_streams"), list(task_ids))
+        events = [RecordedEvent(*row) for row in rows]
+        return {task_id: list(stream) for task_id, stream in groupby(events, key=lambda event: event.task_id)}
+
+    async def safe_position(self) -> int:
+        """Return the append horizon."""
+        async with self._database.connection() as connection:
+            return int(await connection.fetchval(query("safe_position")))
+
+    async def read_log(self, *, after: int, upto: int, limit: int) -> list[RecordedEvent]:
+        """Return the events between two positions."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("read_log"), after, upto, limit)
+        return [RecordedEvent(*row) for row in rows]
+
+    @asynccontextmanager
+    async def appends(self) -> AsyncIterator[AppendSignal]:
+        """Listen for appends of every process."""
+        async with listening(self._database) as signal:
+            yield signal
+
+    async def record_stale_write(self, write: StaleWrite) -> None:
+        """Keep a late write that was refused."""
+        async with self._database.connection() as connection:
+            await connection.execute(
+                query("insert_stale_write"),
+                write.task_id,
+                write.type,
+                write.attempt,
+                write.current_attempt,
+                write.status,
+                write.worker_id,
+                write.data,
+                write.occurred_at,
+            )
+
+    async def read_stale_writes(self, task_id: UUID, *, limit: int = 1000) -> list[StaleWrite]:
+        """Return the refused writes of one task."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("read_stale_writes"), task_id, limit)
+        return [StaleWrite(*tuple(row)[1:]) for row in rows]
+
+    async def database_time(self) -> datetime:
+        """Return the database's clock."""
+        async with self._database.connection() as connection:
+            now: datetime = await connection.fetchval(query("database_time"))
+        return now
+
+    async def close(self) -> None:
+        """Answer every append that was asked for, then ring the doorbell a last time."""
+        await self._batcher.close()
+        await self._doorbell.close()
+
+    async def _append_batch(self, batch: Sequence[AppendRequest]) -> dict[UUID, Appended]:
+        try:
+            async with self._database.connection() as connection:
+                rows = await connection.fetch(query("append_events"), *_columns(batch))
+        except StoreRefusedError as error:
+            if len(batch) == 1 and _is_partial(error.__cause__):
+                return {}
+            raise
+        self._doorbell.ring()
+        return {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
+
+    async def _append_enlisted(
+        self, connection: asyncpg.Connection, task_id: UUID, events: Sequence[NewEvent], expected_version: int
+    ) -> Appended:
+        if not connection.is_in_transaction():
+            raise StoreRefusedError("to enlist an append, open a transaction on the connection first")
+        request = AppendRequest(task_id, events, expected_version, asyncio.get_running_loop().create_future())
+        try:
+            async with connection.transaction():  # a savepoint: a conflict leaves the caller's transaction usable
+                rows = await connection.fetch(query("append_events"), *_columns([request]))
+        except asyncpg.PostgresError as error:
+            if not _is_partial(error):
+                raise StoreRefusedError(f"the database refused: {error}") from error
+            rows = []
+        if not rows:
+            raise WrongExpectedVersionError(task_id=task_id, expected_version=expected_version)
+        return Appended(*tuple(rows[0])[:4])
+
+    async def _notify(self) -> None:
+        async with self._database.connection() as connection:
+            await connection.execute(query("notify_append"))
+
+
+@asynccontextmanager
+async def open_store(database: Database, settings: Settings) -> AsyncIterator[PostgresEventStore]:
+    """Open the store, and close it with every append answered."""
+    store = PostgresEventStore(database, settings)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _is_partial(error: BaseException | None) -> bool:
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate == _PARTIAL_APPEND
+
+
+def _columns(batch: Sequence[AppendRequest]) -> list[list[object]]:
+    # Sorted by (task_id, version): two batches that share tasks then take their row locks in one order.
+    rows = [
+        (
+            request.task_id,
+            request.expected_version + offset,
+            request.expected_version,
+            len(request.events),
+            event.type,
+            event.schema_version,
+            event.kind,
+            event.queue,
+            event.data,
+            event.occurred_at,
+            event.origin.actor,
+            event.origin.correlation_id or str(request.task_id),
+            event.origin.causation_id,
+            event.origin.traceparent,
+        )
+        for request in sorted(batch, key=lambda request: request.task_id)
+        for offset, event in enumerate(request.events, start=1)
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,85 @@
+"""The shapes of an event on its way into the ledger and back out of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who caused an append, and in which chain of causes.
+
+    Attributes:
+        actor: who decided it, for example `client`, `worker:<id>`, `sweeper`, `user:<name>`.
+        correlation_id: the whole story that it belongs to; the task's own id where a caller gives none.
+        causation_id: what caused it, for example the `task_id:version` of an event.
+        traceparent: the W3C trace context of the caller.
+    """
+
+    actor: str
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to append; `data` is JSON text, `occurred_at` the time of whoever decided it."""
+
+    type: str
+    schema_version: int
+    kind: str
+    queue: str
+    data: str
+    occurred_at: datetime
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event as the ledger holds it, for ever; `data` is JSON text."""
+
+    position: int
+    task_id: UUID
+    version: int
+    type: str
+    schema_version: int
+    kind: str
+    queue: str
+    data: str
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: str
+    correlation_id: str
+    causation_id: str | None
+    traceparent: str | None
+
+    @property
+    def event_id(self) -> str:
+        """The id of the event outside the ledger: `task_id:version`."""
+        return f"{self.task_id}:{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The receipt of an append: where the last of its events stands."""
+
+    task_id: UUID
+    version: int
+    position: int
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StaleWrite:
+    """A late write that the ledger refused, kept as evidence."""
+
+    task_id: UUID
+    type: str
+    attempt: int
+    current_attempt: int
+    status: str
+    worker_id: str
+    data: str
+    occurred_at: datetime
+    recorded_at: datetime | None = None

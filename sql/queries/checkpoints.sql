@@ -1,0 +1,18 @@
+-- name: ensure_checkpoint
+-- A reader that starts for the first time starts at the beginning.
+INSERT INTO ledger.checkpoints (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING;
+
+-- name: read_checkpoint
+-- How far a reader has come.
+SELECT position FROM ledger.checkpoints WHERE name = $1;
+
+-- name: advance_checkpoint
+-- Compare and set: a reader that lost its lead finds no row and stops.
+UPDATE ledger.checkpoints
+   SET position = $3, updated_at = clock_timestamp()
+ WHERE name = $1 AND position = $2
+RETURNING position;
+
+-- name: try_lead
+-- Takes the leader lock of a role for this session, if it is free.
+SELECT pg_try_advisory_lock(19529, hashtext($1));

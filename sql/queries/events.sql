@@ -1,0 +1,92 @@
+-- name: append_events
+-- Appends the whole of each stream whose expected version is its head; returns a row for each that went in.
+WITH fresh AS (
+    SELECT i.*
+      FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[], $5::text[], $6::smallint[],
+                  $7::text[], $8::text[], $9::jsonb[], $10::timestamptz[], $11::text[], $12::text[],
+                  $13::text[], $14::text[])
+           AS i (task_id, version, expected_version, size, type, schema_version, kind, queue, data,
+                 occurred_at, actor, correlation_id, causation_id, traceparent)
+     WHERE i.expected_version = 0
+        OR (SELECT true FROM ledger.events AS head
+             WHERE head.task_id = i.task_id AND head.version = i.expected_version)
+     ORDER BY i.task_id, i.version
+), inserted AS (
+    INSERT INTO ledger.events (task_id, version, type, schema_version, kind, queue, data, occurred_at,
+                               actor, correlation_id, causation_id, traceparent)
+    SELECT task_id, version, type, schema_version, kind, queue, data, occurred_at,
+           actor, correlation_id, causation_id, traceparent
+      FROM fresh
+    ON CONFLICT (task_id, version) DO NOTHING
+    RETURNING task_id, version, position, recorded_at
+)
+SELECT inserted.task_id, max(inserted.version) AS version, max(inserted.position) AS position,
+       max(inserted.recorded_at) AS recorded_at,
+       CASE WHEN count(*) <> max(fresh.size) THEN ledger.refuse_partial_append(inserted.task_id) END AS refused
+  FROM inserted
+  JOIN fresh ON fresh.task_id = inserted.task_id AND fresh.version = inserted.version
+ GROUP BY inserted.task_id;
+
+-- name: read_stream
+-- The events of one task, oldest first, from a version on.
+SELECT position, task_id, version, type, schema_version, kind, queue, data, occurred_at, recorded_at,
+       actor, correlation_id, causation_id, traceparent
+  FROM ledger.events
+ WHERE task_id = $1 AND version > $2
+ ORDER BY version
+ LIMIT $3;
+
+-- name: read_streams
+-- The events of many tasks, each oldest first.
+SELECT position, task_id, version, type, schema_version, kind, queue, data, occurred_at, recorded_at,
+       actor, correlation_id, causation_id, traceparent
+  FROM ledger.events
+ WHERE task_id = ANY ($1::uuid[])
+ ORDER BY task_id, version;
+
+-- name: stream_version
+-- The head of a stream; no row where there is none.
+SELECT version
+  FROM ledger.events
+ WHERE task_id = $1
+ ORDER BY version DESC
+ LIMIT 1;
+
+-- name: safe_position
+-- The append horizon: ask this in a statement of its own, then read up to the answer.
+SELECT ledger.safe_position();
+
+-- name: read_log
+-- The log between two positions, in order; the upper one comes from an earlier safe_position().
+SELECT position, task_id, version, type, schema_version, kind, queue, data, occurred_at, recorded_at,
+       actor, correlation_id, causation_id, traceparent
+  FROM ledger.events
+ WHERE position > $1 AND position <= $2
+ ORDER BY position
+ LIMIT $3;
+
+-- name: batch_end
+-- The position of the last event of a batch of at most $3 events between two positions.
+SELECT max(position)
+  FROM (SELECT position FROM ledger.events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3) AS batch;
+
+-- name: notify_append
+-- Wakes the readers; sent after commits, never inside an append.
+SELECT pg_notify('ledger_events', '');
+
+-- name: database_time
+-- The clock that every deadline is measured by.
+SELECT clock_timestamp();
+
+-- name: insert_stale_write
+-- Keeps a late write that was refused.
+INSERT INTO ledger.stale_writes (task_id, type, attempt, current_attempt, status, worker_id, data, occurred_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: read_stale_writes
+-- The refused writes of one task, oldest first.
+SELECT id, task_id, type, attempt, current_attempt, status, worker_id, data, occurred_at, recorded_at
+  FROM ledger.stale_writes
+ WHERE task_id = $1
+ ORDER BY id
+ LIMIT $2;
