@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from ledger.store.port import EventStore
+
 
 class Clock(Protocol):
     """Tells the time that goes into events."""
@@ -33,3 +35,10 @@ class LedgerClock:
         """Adopt a time read from the database; half of the round trip is added to it."""
         self._anchor = database_time + timedelta(seconds=round_trip_seconds / 2)
         self._anchored_at = time.monotonic()
+
+
+async def synchronise(clock: LedgerClock, store: EventStore) -> None:
+    """Set the clock by the database's."""
+    asked_at = time.monotonic()
+    database_time = await store.database_time()
+    clock.set(database_time, round_trip_seconds=time.monotonic() - asked_at)

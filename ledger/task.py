@@ -76,7 +76,7 @@ class Task(TaskState, BaseAggregate[UUID]):
         """
         if self.status is not Status.PENDING:
             raise self._refusal("release")
-        self.trigger_event(self.Released, timestamp=now, reason=reason)
+        self.trigger_event(self.Released, timestamp=now, reason=reason, priority=self.priority)
 
     def start(self, *, worker_id: str, now: datetime) -> int:
         """Begin the next attempt and return its number.
@@ -135,7 +135,7 @@ class Task(TaskState, BaseAggregate[UUID]):
         if retries and self.cancel_requested:
             self.trigger_event(self.Cancelled, timestamp=now, actor=self.cancel_actor, reason=self.cancel_reason)
         elif retries and not delay:
-            self.trigger_event(self.Released, timestamp=now, reason=ReleaseReason.RETRY)
+            self.release(reason=ReleaseReason.RETRY, now=now)
 
     def request_cancel(self, *, actor: str, reason: str, now: datetime) -> None:
         """Cancel a pending task now, ask the worker of a running one; asking twice changes nothing.
@@ -170,7 +170,7 @@ class Task(TaskState, BaseAggregate[UUID]):
         """
         if not self.is_finished:
             raise self._refusal("retry")
-        self.trigger_event(self.Retried, timestamp=now, actor=actor, reason=reason)
+        self.trigger_event(self.Retried, timestamp=now, actor=actor, reason=reason, priority=self.priority)
 
     def _may_retry(self, cause: Cause, delay_seconds: float | None, attempts_lost_max: int) -> bool:
         if cause is Cause.INTERRUPTED:

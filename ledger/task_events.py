@@ -143,6 +143,7 @@ class Released(TaskEvent):
     TOPIC = "task.released"
 
     reason: ReleaseReason
+    priority: int = 5
 
     def apply(self, aggregate: TaskState) -> None:
         """Make the task ready."""
@@ -263,6 +264,7 @@ class Retried(TaskEvent):
 
     actor: str
     reason: str = ""
+    priority: int = 5
 
     def apply(self, aggregate: TaskState) -> None:
         """Make the task ready; attempt numbers go on, so that an old attempt stays fenced out."""

@@ -1,0 +1,109 @@
+"""The messages on the broker: an event of the ledger as a CloudEvent in structured JSON, and back.
+
+CloudEvents 1.0 has no binding for AMQP 0-9-1, so the whole event is the body (structured mode, content type
+application/cloudevents+json). Extension attributes: `ledgerposition`, `taskversion`, `taskkind`, `taskqueue`,
+`schemaversion`, `occurredtime`, `actor`, `correlationid`, `causationid`, `traceparent`.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+
+from ledger.broker.port import Band, OutgoingMessage
+from ledger.errors import MalformedMessageError
+from ledger.specification import DEFAULT_PRIORITY
+from ledger.store.records import RecordedEvent
+
+SOURCE = "/task-ledger"
+SPEC_VERSION = "1.0"
+
+_ALWAYS_READY = frozenset({"task.released", "task.retried"})
+_SUBMITTED = "task.submitted"
+_HIGH_FROM = 7
+_NORMAL_FROM = 4
+
+
+def outgoing(event: RecordedEvent) -> OutgoingMessage:
+    """Return the message that announces an event; it must reach a queue where it makes the task ready."""
+    band = ready_band(event)
+    name = event.type.removeprefix("task.")
+    return OutgoingMessage(
+        message_id=event.event_id,
+        routing_key=f"{event.queue}.{name}" if band is None else f"{event.queue}.ready.{band}.{name}",
+        body=_body(event),
+        queue=event.queue,
+        must_route=band is not None,
+    )
+
+
+def incoming(body: bytes) -> RecordedEvent:
+    """Return the event that a message announces.
+
+    Raises:
+        MalformedMessageError: the body is no CloudEvent of ours.
+    """
+    try:
+        message = orjson.loads(body)
+        return RecordedEvent(
+            position=int(message["ledgerposition"]),
+            task_id=UUID(message["subject"]),
+            version=int(message["taskversion"]),
+            type=str(message["type"]),
+            schema_version=int(message["schemaversion"]),
+            kind=str(message["taskkind"]),
+            queue=str(message["taskqueue"]),
+            data=orjson.dumps(message["data"]).decode(),
+            occurred_at=datetime.fromisoformat(message["occurredtime"]),
+            recorded_at=datetime.fromisoformat(message["time"]),
+            actor=str(message["actor"]),
+            correlation_id=str(message["correlationid"]),
+            causation_id=message.get("causationid"),
+            traceparent=message.get("traceparent"),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MalformedMessageError(f"{type(error).__name__}: {error}") from error
+
+
+def ready_band(event: RecordedEvent) -> Band | None:
+    """Return the priority band of an event that makes its task ready, None for every other event."""
+    if event.type != _SUBMITTED and event.type not in _ALWAYS_READY:
+        return None
+    values = orjson.loads(event.data)
+    if event.type == _SUBMITTED and values.get("run_at") is not None:
+        return None
+    return band_of(values.get("priority", DEFAULT_PRIORITY))
+
+
+def band_of(priority: int) -> Band:
+    """Return the band of a priority: 7 to 9 high, 4 to 6 normal, 0 to 3 low."""
+    if priority >= _HIGH_FROM:
+        return Band.HIGH
+    return Band.NORMAL if priority >= _NORMAL_FROM else Band.LOW
+
+
+def _body(event: RecordedEvent) -> bytes:
+    # The event's own JSON goes through as it is: decoding and encoding it again would double the cost.
+    attributes: dict[str, object] = {
+        "specversion": SPEC_VERSION,
+        "id": event.event_id,
+        "source": SOURCE,
+        "type": event.type,
+        "subject": str(event.task_id),
+        "time": event.recorded_at,
+        "datacontenttype": "application/json",
+        "ledgerposition": str(event.position),
+        "taskversion": event.version,
+        "taskkind": event.kind,
+        "taskqueue": event.queue,
+        "schemaversion": event.schema_version,
+        "occurredtime": event.occurred_at,
+        "actor": event.actor,
+        "correlationid": event.correlation_id,
+        "data": orjson.Fragment(event.data),
+    }
+    if event.causation_id is not None:
+        attributes["causationid"] = event.causation_id
+    if event.traceparent is not None:
+        attributes["traceparent"] = event.traceparent
+    return orjson.dumps(attributes)
