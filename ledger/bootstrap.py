@@ -1,17 +1,30 @@
-"""Where everything opens, and closes in reverse: the ledger for every process, the broker for those that need it."""
+"""Where everything opens, and closes in reverse: the ledger for every process, the broker for some."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
 
 from ledger.broker.port import Broker
 from ledger.broker.rabbitmq import RabbitmqBroker
 from ledger.clock import LedgerClock, synchronise
 from ledger.commands import TaskCommands
-from ledger.errors import ConfigurationError
+from ledger.errors import BrokerUnavailableError, ConfigurationError, SchemaBehindError, StoreUnavailableError
+from ledger.migrate import migrate
 from ledger.settings import Settings
 from ledger.store.connection import Database, open_database
 from ledger.store.postgres import PostgresEventStore, open_store
+
+log = structlog.get_logger()
+
+_TRY_EVERY_SECONDS = 0.5
+_SAY_EVERY_SECONDS = 5.0
+
+Opened = TypeVar("Opened")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +46,8 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         ConfigurationError: DATABASE_URL is not set.
         StoreUnavailableError: the database is out of reach.
     """
-    if settings.database_url is None:
-        raise ConfigurationError("DATABASE_URL must be set: this command works on a running Postgres")
     async with (
-        open_database(settings, settings.database_url.get_secret_value()) as database,
+        open_database(settings, required_database_url(settings)) as database,
         open_store(database, settings) as store,
     ):
         clock = LedgerClock()
@@ -50,6 +61,39 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         )
 
 
+def required_database_url(settings: Settings) -> str:
+    """Return DATABASE_URL; raises ConfigurationError where it is not set."""
+    if settings.database_url is None:
+        raise ConfigurationError("DATABASE_URL must be set: this command works on a running Postgres")
+    return settings.database_url.get_secret_value()
+
+
+@asynccontextmanager
+async def open_ledger_when_ready(settings: Settings) -> AsyncIterator[Ledger]:
+    """Open the ledger as soon as the database answers and has this release's schema.
+
+    A process that starts with its database waits for it, up to LEDGER_STARTUP_WAIT_SECONDS.
+
+    Raises:
+        ConfigurationError: DATABASE_URL is not set.
+        StoreUnavailableError: the database was out of reach all the time.
+        MigrationError: the schema was behind all the time, or is of another release.
+    """
+    await _patiently(lambda: _require_schema(settings), settings.startup_wait_seconds, what="database")
+    async with open_ledger(settings) as ledger:
+        yield ledger
+
+
+@asynccontextmanager
+async def open_broker_when_ready(settings: Settings) -> AsyncIterator[Broker]:
+    """Open the broker as soon as it answers; raises what `open_broker` raises after LEDGER_STARTUP_WAIT_SECONDS."""
+    opened = await _patiently(lambda: _open_rabbitmq(settings), settings.startup_wait_seconds, what="broker")
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
 @asynccontextmanager
 async def open_broker(settings: Settings) -> AsyncIterator[Broker]:
     """Open the RabbitMQ of the settings.
@@ -58,10 +102,36 @@ async def open_broker(settings: Settings) -> AsyncIterator[Broker]:
         ConfigurationError: RABBITMQ_URL is not set.
         BrokerUnavailableError: it is out of reach.
     """
-    if settings.rabbitmq_url is None:
-        raise ConfigurationError("RABBITMQ_URL must be set: this command works on a running RabbitMQ")
-    broker = await RabbitmqBroker.open(settings)
+    broker = await _open_rabbitmq(settings)
     try:
         yield broker
     finally:
         await broker.close()
+
+
+async def _open_rabbitmq(settings: Settings) -> Broker:
+    if settings.rabbitmq_url is None:
+        raise ConfigurationError("RABBITMQ_URL must be set: this command works on a running RabbitMQ")
+    return await RabbitmqBroker.open(settings)
+
+
+async def _require_schema(settings: Settings) -> None:
+    missing = await migrate(required_database_url(settings), dry_run=True)
+    if missing:
+        raise SchemaBehindError(count=len(missing))
+
+
+async def _patiently(open_it: Callable[[], Awaitable[Opened]], seconds_max: float, *, what: str) -> Opened:
+    deadline = time.monotonic() + seconds_max
+    said_at = 0.0
+    while True:
+        try:
+            return await open_it()
+        except (StoreUnavailableError, BrokerUnavailableError, SchemaBehindError) as error:
+            now = time.monotonic()
+            if now >= deadline:
+                raise
+            if now - said_at >= _SAY_EVERY_SECONDS:
+                log.warning("startup.waiting", what=what, reason=str(error))
+                said_at = now
+        await asyncio.sleep(_TRY_EVERY_SECONDS)

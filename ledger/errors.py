@@ -94,6 +94,14 @@ class MigrationError(LedgerError):
     """The schema cannot be migrated: an applied migration was edited, is missing, or failed."""
 
 
+class SchemaBehindError(MigrationError):
+    """The database lacks migrations of this release."""
+
+    def __init__(self, *, count: int) -> None:
+        self.count = count
+        super().__init__(f"the database lacks {count} migrations of this release: run `taskledger migrate`")
+
+
 class EmbeddedPostgresError(LedgerError):
     """The embedded Postgres could not be started; the sentence says why and what to do."""
 

@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
     shutdown_grace_seconds: float = Field(25.0, ge=0, le=3600)
 
+    startup_wait_seconds: float = Field(60.0, ge=0, le=3600)
+
     pool_size_max: int = Field(10, ge=2, le=200)
     statement_timeout_seconds: float = Field(30.0, ge=1, le=3600)
     connect_timeout_seconds: float = Field(10.0, ge=0.1, le=300)

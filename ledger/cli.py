@@ -1,0 +1,82 @@
+"""The ledger's own commands: the relay and the scheduler as processes, the migrations, the configuration."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from ledger.process import ExitCode, run_command, run_role
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
+config = typer.Typer(no_args_is_help=True, help="Show and check the configuration.")
+app.add_typer(config, name="config")
+
+DatabaseUrl = Annotated[
+    str | None, typer.Option("--database-url", envvar="DATABASE_URL", show_envvar=True, help="The Postgres to use.")
+]
+RabbitmqUrl = Annotated[
+    str | None, typer.Option("--rabbitmq-url", envvar="RABBITMQ_URL", show_envvar=True, help="The RabbitMQ to use.")
+]
+
+
+@app.command()
+def relay(database_url: DatabaseUrl = None, rabbitmq_url: RabbitmqUrl = None) -> None:
+    """Publish every event of the ledger to RabbitMQ."""
+    from ledger.roles import run_relay  # noqa: PLC0415 - keeps `--help` fast
+
+    run_role(lambda stop: run_relay(stop, database_url=database_url, rabbitmq_url=rabbitmq_url))
+
+
+@app.command()
+def scheduler(database_url: DatabaseUrl = None) -> None:
+    """Release due tasks, sweep lost workers, reconcile lost messages."""
+    from ledger.roles import run_scheduler  # noqa: PLC0415 - keeps `--help` fast
+
+    run_role(lambda stop: run_scheduler(stop, database_url=database_url))
+
+
+@app.command()
+def migrate(
+    database_url: DatabaseUrl = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be applied, change nothing.")] = False,
+) -> None:
+    """Bring the database to this release's schema."""
+    run_command(_migrate(database_url, dry_run=dry_run))
+
+
+async def _migrate(database_url: str | None, *, dry_run: bool) -> None:
+    from ledger.bootstrap import required_database_url  # noqa: PLC0415 - keeps `--help` fast
+    from ledger.migrate import migrate as apply_migrations  # noqa: PLC0415 - keeps `--help` fast
+    from ledger.settings import load_settings  # noqa: PLC0415 - keeps `--help` fast
+
+    settings = load_settings(database_url=database_url)
+    missing = await apply_migrations(required_database_url(settings), dry_run=dry_run)
+    verb = "would apply" if dry_run else "applied"
+    for migration in missing:
+        typer.echo(f"{verb} {migration.number:04} {migration.name}")
+    if not missing:
+        typer.echo("the schema is up to date")
+
+
+@config.command("show")
+def show_configuration() -> None:
+    """Print every setting as JSON, with passwords masked."""
+    from ledger.settings import environment_name, load_settings  # noqa: PLC0415 - keeps `--help` fast
+
+    shown = {environment_name(name): value for name, value in load_settings().masked().items()}
+    typer.echo(json.dumps(shown, indent=2, default=str))
+
+
+@config.command("check")
+def check_configuration() -> None:
+    """Say whether the configuration is valid and what it names can be reached."""
+    from ledger.roles import unreachable  # noqa: PLC0415 - keeps `--help` fast
+
+    problems = asyncio.run(unreachable())
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if problems:
+        raise typer.Exit(ExitCode.UNREACHABLE)
+    typer.echo("the configuration is valid and everything that it names answers")
