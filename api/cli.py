@@ -1,0 +1,83 @@
+"""The `taskledger` command: everything in one process, the API as a process, and every other folder's commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import ledger.cli
+import projections.cli
+import worker.cli
+from ledger.process import run_role
+
+app = typer.Typer(
+    name="taskledger",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals hold secrets
+    help="An event-sourced task queue: submit over REST, run on workers, prove what happened.",
+)
+
+Host = Annotated[str | None, typer.Option("--host", envvar="LEDGER_HOST", show_envvar=True, help="Where to listen.")]
+Port = Annotated[int | None, typer.Option("--port", envvar="PORT", show_envvar=True, help="Where to listen; 0: any.")]
+
+
+@app.command()
+def up(
+    *,
+    host: Host = None,
+    port: Port = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", envvar="LEDGER_DATA_DIR", show_envvar=True, help="Where the own Postgres lives."),
+    ] = None,
+    database_url: ledger.cli.DatabaseUrl = None,
+    rabbitmq_url: ledger.cli.RabbitmqUrl = None,
+    app_modules: Annotated[
+        list[str] | None, typer.Option("--app", help="A module with your handlers; may be given again.")
+    ] = None,
+) -> None:
+    """Run everything in this one process; needs nothing else, uses what is configured."""
+    from api.up import run_up  # noqa: PLC0415 - keeps `--help` fast
+
+    overrides = {
+        "host": host,
+        "port": port,
+        "data_dir": data_dir,
+        "database_url": database_url,
+        "rabbitmq_url": rabbitmq_url,
+        "worker_apps": tuple(app_modules) if app_modules else None,
+    }
+    run_role(lambda stop: run_up(stop, overrides))
+
+
+@app.command("api")
+def serve_api(
+    *,
+    host: Host = None,
+    port: Port = None,
+    database_url: ledger.cli.DatabaseUrl = None,
+    rabbitmq_url: ledger.cli.RabbitmqUrl = None,
+) -> None:
+    """Serve the HTTP API."""
+    from api.process import run_api  # noqa: PLC0415 - keeps `--help` fast
+
+    overrides = {"host": host, "port": port, "database_url": database_url, "rabbitmq_url": rabbitmq_url}
+    run_role(lambda stop: run_api(stop, overrides))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as version_of  # noqa: PLC0415 - keeps `--help` fast
+
+    typer.echo(version_of("task-ledger"))
+
+
+app.add_typer(ledger.cli.app)
+app.add_typer(projections.cli.app)
+app.add_typer(worker.cli.app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

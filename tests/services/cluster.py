@@ -1,0 +1,133 @@
+"""Every role of Task Ledger as a process of its own, to start, kill and start again."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+from typing import IO, Self
+
+import httpx
+
+from tests.services.processes import stable_port, wait_until
+
+ROOT = Path(__file__).parents[2]
+_COMMANDS = {
+    "api": ("api",),
+    "relay": ("ledger", "relay"),
+    "projector": ("projections",),
+    "scheduler": ("ledger", "scheduler"),
+    "worker": ("worker",),
+}
+_START_SECONDS_MAX = 60.0
+_STOP_SECONDS_MAX = 40.0
+
+
+@dataclass(slots=True)
+class RoleProcess:
+    """One process of a role; its output goes to a log file beside the others."""
+
+    role: str
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    def kill(self) -> None:
+        """End it the hard way, and wait until it is gone."""
+        self.process.send_signal(SIGKILL)
+        self.process.wait()
+        self.log.close()
+
+    def stop(self) -> int:
+        """Ask it to stop, and return its exit code."""
+        self.process.send_signal(SIGTERM)
+        try:
+            return self.process.wait(_STOP_SECONDS_MAX)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            self.log.close()
+
+
+@dataclass(slots=True)
+class Cluster:
+    """Processes of Task Ledger on one database and one broker.
+
+    Use it as a context manager: whatever still runs at the end is stopped.
+    """
+
+    database_url: str
+    rabbitmq_url: str
+    logs: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=stable_port)
+    running: list[RoleProcess] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where the API listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, role: str, *arguments: str, **environment: str) -> RoleProcess:
+        """Start a process of a role, with options and environment of its own."""
+        log = (self.logs / f"{role}-{len(list(self.logs.iterdir()))}.log").open("wb")
+        process = subprocess.Popen(
+            [sys.executable, "-m", *_COMMANDS[role], *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self._environment(), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        started = RoleProcess(role, process, log)
+        self.running.append(started)
+        return started
+
+    def kill(self, role: str) -> None:
+        """Kill -9 the newest running process of a role."""
+        victim = self._newest(role)
+        victim.kill()
+
+    def stop(self, role: str) -> int:
+        """Stop the newest running process of a role, and return its exit code."""
+        return self._newest(role).stop()
+
+    def wait_until_ready(self) -> None:
+        """Return when the API says that everything behind it answers."""
+        wait_until(self._is_ready, seconds_max=_START_SECONDS_MAX, what=f"{self.url} is ready (see {self.logs})")
+
+    def __enter__(self) -> Self:
+        """Begin with nothing running."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Stop what still runs, the newest first."""
+        for role in reversed(self.running):
+            if role.process.poll() is None:
+                role.stop()
+
+    def _newest(self, role: str) -> RoleProcess:
+        return next(one for one in reversed(self.running) if one.role == role and one.process.poll() is None)
+
+    def _is_ready(self) -> bool:
+        dead = [one.role for one in self.running if one.role == "api" and one.process.poll() is not None]
+        if dead:
+            message = f"the API ended before it was ready: see {self.logs}"
+            raise RuntimeError(message)
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).is_success
+        except httpx.HTTPError:
+            return False
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "DATABASE_URL": self.database_url,
+            "RABBITMQ_URL": self.rabbitmq_url,
+            "PORT": str(self.port),
+            "LEDGER_LOG_FORMAT": "json",
+            "PYTHONPATH": str(ROOT),
+            **self.environment,
+        }
