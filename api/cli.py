@@ -17,8 +17,12 @@ app = typer.Typer(
     help="An event-sourced task queue: submit over REST, run on workers, prove what happened.",
 )
 
-Host = Annotated[str | None, typer.Option("--host", envvar="LEDGER_HOST", show_envvar=True, help="Where to listen.")]
-Port = Annotated[int | None, typer.Option("--port", envvar="PORT", show_envvar=True, help="Where to listen; 0: any.")]
+Host = Annotated[
+    str | None, typer.Option("--host", envvar="LEDGER_HOST", show_envvar=True, help="Where to listen.")
+]
+Port = Annotated[
+    int | None, typer.Option("--port", envvar="PORT", show_envvar=True, help="Where to listen; 0: any.")
+]
 
 
 @app.command()
@@ -28,7 +32,9 @@ def up(
     port: Port = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option("--data-dir", envvar="LEDGER_DATA_DIR", show_envvar=True, help="Where the own Postgres lives."),
+        typer.Option(
+            "--data-dir", envvar="LEDGER_DATA_DIR", show_envvar=True, help="Where the own Postgres lives."
+        ),
     ] = None,
     database_url: ledger.cli.DatabaseUrl = None,
     rabbitmq_url: ledger.cli.RabbitmqUrl = None,

@@ -86,7 +86,7 @@ async def open_ledger_when_ready(settings: Settings) -> AsyncIterator[Ledger]:
 
 @asynccontextmanager
 async def open_broker_when_ready(settings: Settings) -> AsyncIterator[Broker]:
-    """Open the broker as soon as it answers; raises what `open_broker` raises after LEDGER_STARTUP_WAIT_SECONDS."""
+    """Open the broker as soon as it answers; raises what `open_broker` raises when it never did."""
     opened = await _patiently(lambda: _open_rabbitmq(settings), settings.startup_wait_seconds, what="broker")
     try:
         yield opened

@@ -13,10 +13,10 @@ config = typer.Typer(no_args_is_help=True, help="Show and check the configuratio
 app.add_typer(config, name="config")
 
 DatabaseUrl = Annotated[
-    str | None, typer.Option("--database-url", envvar="DATABASE_URL", show_envvar=True, help="The Postgres to use.")
+    str | None, typer.Option("--database-url", envvar="DATABASE_URL", help="The Postgres to use.")
 ]
 RabbitmqUrl = Annotated[
-    str | None, typer.Option("--rabbitmq-url", envvar="RABBITMQ_URL", show_envvar=True, help="The RabbitMQ to use.")
+    str | None, typer.Option("--rabbitmq-url", envvar="RABBITMQ_URL", help="The RabbitMQ to use.")
 ]
 
 
@@ -40,7 +40,7 @@ def scheduler(database_url: DatabaseUrl = None) -> None:
 def migrate(
     database_url: DatabaseUrl = None,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be applied, change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be applied.")] = False,
 ) -> None:
     """Bring the database to this release's schema."""
     run_command(_migrate(database_url, dry_run=dry_run))

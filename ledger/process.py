@@ -1,4 +1,4 @@
-"""How a process of Task Ledger lives: it starts, runs until it is told to stop, and says with its exit code why it ended."""
+"""How a process of Task Ledger lives: it runs until it is told to stop, and its exit code says why it ended."""
 
 import asyncio
 import signal

@@ -96,7 +96,15 @@ class Cluster:
 
     def wait_until_ready(self) -> None:
         """Return when the API says that everything behind it answers."""
-        wait_until(self._is_ready, seconds_max=_START_SECONDS_MAX, what=f"{self.url} is ready (see {self.logs})")
+        wait_until(
+            lambda: self._answers("/health/ready"),
+            seconds_max=_START_SECONDS_MAX,
+            what=f"{self.url} is ready (see {self.logs})",
+        )
+
+    def wait_until_alive(self) -> None:
+        """Return when the API answers at all."""
+        wait_until(lambda: self._answers("/health"), seconds_max=_START_SECONDS_MAX, what=f"{self.url} answers")
 
     def __enter__(self) -> Self:
         """Begin with nothing running."""
@@ -112,13 +120,13 @@ class Cluster:
     def _newest(self, role: str) -> RoleProcess:
         return next(one for one in reversed(self.running) if one.role == role and one.process.poll() is None)
 
-    def _is_ready(self) -> bool:
+    def _answers(self, path: str) -> bool:
         dead = [one.role for one in self.running if one.role == "api" and one.process.poll() is not None]
         if dead:
             message = f"the API ended before it was ready: see {self.logs}"
             raise RuntimeError(message)
         try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).is_success
+            return httpx.get(f"{self.url}{path}", timeout=5).is_success
         except httpx.HTTPError:
             return False
 

@@ -1,0 +1,21 @@
+"""The API as a process of its own."""
+
+import asyncio
+from collections.abc import Mapping
+
+from api.app import create_app
+from api.server import serve
+from ledger.bootstrap import open_ledger_when_ready
+from ledger.roles import start_up
+from ledger.settings import load_settings
+
+
+async def run_api(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
+    """Serve the API until `stop` is set.
+
+    It needs the ledger only. The broker may be down for hours: a submit is durable without it, so neither the
+    start nor the readiness of the API depends on it.
+    """
+    settings = start_up(load_settings(**overrides), role="api")
+    async with open_ledger_when_ready(settings) as ledger:
+        await serve(create_app(ledger, None), settings, stop=stop)

@@ -1,0 +1,104 @@
+"""`taskledger up`: every role in one process, on a Postgres of its own where none is named.
+
+What is not configured is embedded: without DATABASE_URL a Postgres of our own as a child process, without
+RABBITMQ_URL a broker in memory. What the memory broker forgets at a stop, the reconciler releases at start.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+import typer
+from pydantic import SecretStr
+
+from api.app import create_app
+from api.server import serve
+from ledger.bootstrap import Ledger, open_broker_when_ready, open_ledger
+from ledger.broker.memory import MemoryBroker
+from ledger.broker.port import Broker
+from ledger.embedded_postgres import EmbeddedPostgres
+from ledger.migrate import migrate
+from ledger.process import running_until
+from ledger.reconciler import Reconciler
+from ledger.relay import Relay
+from ledger.roles import start_up
+from ledger.scheduler import Scheduler
+from ledger.settings import Settings, load_settings, masked_url
+from projections.projector import Projector
+from projections.task_status import TASK_STATUS
+from worker.consumer import Worker
+from worker.registry import load_registry
+
+log = structlog.get_logger()
+
+
+async def run_up(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
+    """Run everything until `stop` is set, then stop it in the order of the work: ask, do, derive, store.
+
+    Raises:
+        DataDirectoryInUseError: another process owns the embedded Postgres.
+        EmbeddedPostgresError: it cannot be started.
+        LedgerError: what opening the ledger or the broker raises.
+    """
+    settings = start_up(load_settings(**overrides), role="up")
+    async with AsyncExitStack() as opened:
+        settings, database = await opened.enter_async_context(_with_database(settings))
+        ledger = await opened.enter_async_context(open_ledger(settings))
+        broker, broker_name = await opened.enter_async_context(_with_broker(settings))
+        if isinstance(broker, MemoryBroker):
+            await Reconciler(ledger).release_all_ready()
+        await _run_roles(ledger, broker, stop, [f"ledger   {database}", f"broker   {broker_name}"])
+    log.info("up.stopped")
+
+
+async def _run_roles(ledger: Ledger, broker: Broker, stop: asyncio.Event, lines: list[str]) -> None:
+    settings = ledger.settings
+    worker = Worker(ledger, broker, load_registry(settings.worker_apps))
+    derived = asyncio.Event()
+    roles = (Relay(ledger, broker).run(), Projector(ledger, [TASK_STATUS]).run(), Scheduler(ledger).run())
+    async with running_until(derived, *roles):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(worker.run())
+            await serve(
+                create_app(ledger, broker),
+                settings,
+                stop=stop,
+                started=lambda port: _announce(settings, port, lines),
+            )
+            await worker.stop()
+        derived.set()
+
+
+def _announce(settings: Settings, port: int, lines: list[str]) -> None:
+    url = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{port}"  # noqa: S104 - compared, not bound
+    typer.echo(f"Task Ledger is up: {url}  (dashboard {url}/ui, documentation {url}/docs)")
+    for line in lines:
+        typer.echo(f"  {line}")
+    typer.echo(f'  try      curl -X POST {url}/tasks -d \'{{"input":"hello"}}\'')
+    typer.echo("  stop     Ctrl-C")
+
+
+@asynccontextmanager
+async def _with_database(settings: Settings) -> AsyncIterator[tuple[Settings, str]]:
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        await migrate(url)
+        yield settings, masked_url(url)
+        return
+    async with EmbeddedPostgres(settings.data_dir / "postgres") as postgres:
+        await migrate(postgres.url)
+        yield settings.model_copy(update={"database_url": SecretStr(postgres.url)}), postgres.description
+
+
+@asynccontextmanager
+async def _with_broker(settings: Settings) -> AsyncIterator[tuple[Broker, str]]:
+    if settings.rabbitmq_url is not None:
+        async with open_broker_when_ready(settings) as broker:
+            yield broker, masked_url(settings.rabbitmq_url.get_secret_value())
+        return
+    memory = MemoryBroker()
+    try:
+        yield memory, "in memory (set RABBITMQ_URL to use RabbitMQ)"
+    finally:
+        await memory.close()

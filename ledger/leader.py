@@ -1,0 +1,76 @@
+"""The leader: of all processes that could do a role's work, the one whose session holds the role's lock does it.
+
+The lock belongs to a database session, so a leader that dies, or is cut off, loses it without anybody's help.
+Nobody remembers that it leads: whatever needs a single leader is written on the connection that holds the lock.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from ledger.errors import LeadershipLostError
+from ledger.queries import query
+from ledger.store.connection import Database, translated
+
+_STANDBY_SECONDS = 0.5
+_PROBE_SECONDS = 5.0
+
+Work = Callable[[asyncpg.Connection], Coroutine[None, None, None]]
+
+
+async def while_leading(database: Database, role: str, work: Work) -> None:
+    """Wait for the lead of a role, then do its endless work until the connection that holds the lead is lost.
+
+    Raises:
+        LeadershipLostError: the connection is gone; the work was cancelled.
+        StoreUnavailableError: the database is out of reach.
+    """
+    async with database.dedicated() as connection:
+        await _prepare(connection)
+        while not await _try_lead(connection, role):
+            await asyncio.sleep(_STANDBY_SECONDS)
+        await together(work(connection), _until_lost(connection, role))
+
+
+@asynccontextmanager
+async def leading(database: Database, role: str) -> AsyncIterator[asyncpg.Connection | None]:
+    """Take the lead of a role for the body, if it is free: yields the connection that holds it, else None."""
+    async with database.dedicated() as connection:
+        await _prepare(connection)
+        yield connection if await _try_lead(connection, role) else None
+
+
+async def together(*loops: Awaitable[None]) -> None:
+    """Run endless loops side by side until one fails; then cancel the others and raise its error as it is."""
+    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    await connection.execute(query("prepare_leader_session"))
+
+
+async def _try_lead(connection: asyncpg.Connection, role: str) -> bool:
+    return bool(await connection.fetchval(query("try_lead"), role))
+
+
+async def _until_lost(connection: asyncpg.Connection, role: str) -> None:
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda _connection: lost.set())
+    if connection.is_closed():
+        lost.set()
+    await lost.wait()
+    raise LeadershipLostError(role)
+
+
+async def still_leads(connection: asyncpg.Connection) -> None:
+    """Return when the session that holds the lead answers; raises StoreUnavailableError where it does not."""
+    with translated():
+        await connection.fetchval(query("database_time"))

@@ -1,0 +1,259 @@
+"""The measurements: durable submits, drain through RabbitMQ, latency at a steady rate."""
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import httpx
+
+from ledger.bootstrap import open_ledger
+from ledger.migrate import migrate
+from ledger.settings import load_settings
+from ledger.specification import TaskSpecification
+from ledger.store.records import Origin
+from tests.services.cluster import Cluster
+from tests.services.postgres import chosen_binaries, run_apart, url_of_database
+from tests.services.private_postgres import PrivatePostgres
+from tests.services.private_rabbitmq import PrivateRabbitmq, find_rabbitmq_server
+from tests.services.processes import processes_within
+
+_DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB", "max_wal_size": "4GB"}
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_SUBMITTERS = 256
+_DRAIN_SECONDS_MAX = 300.0
+_LATENCY_RATE_PER_SECOND = 50
+
+_PUBLISHED = "SELECT position FROM ledger.checkpoints WHERE name = 'relay'"
+_LAST = "SELECT coalesce(max(position), 0) FROM ledger.events"
+_COMPLETED = "SELECT count(*) FROM ledger.events WHERE type = 'task.completed'"
+_DRAIN_SECONDS = """
+    SELECT extract(epoch FROM max(recorded_at) FILTER (WHERE type = 'task.completed')
+                            - min(recorded_at) FILTER (WHERE type = 'task.started'))::float8
+      FROM ledger.events
+"""
+_LATENCIES = """
+    SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (
+               ORDER BY extract(epoch FROM completed.recorded_at - submitted.recorded_at)::float8 * 1000)
+      FROM ledger.events AS submitted
+      JOIN ledger.events AS completed ON completed.task_id = submitted.task_id AND completed.type = 'task.completed'
+     WHERE submitted.version = 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One row of the table."""
+
+    work: str
+    measured: str
+    aim: str
+    elapsed_seconds: float
+    processor_seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The private servers of a run."""
+
+    home: Path
+    postgres: PrivatePostgres
+    rabbitmq: PrivateRabbitmq
+
+    @contextmanager
+    def cluster(self, **environment: str) -> Iterator[Cluster]:
+        """Make a fresh database, and a cluster on it with nothing started yet."""
+        name = f"bench_{secrets.token_hex(4)}"
+        run_apart(_execute(self.postgres.url, f'CREATE DATABASE "{name}"'))
+        url = url_of_database(self.postgres.url, name)
+        run_apart(_migrated(url))
+        with Cluster(url, self.rabbitmq.url, self.home / name, environment=environment) as cluster:
+            yield cluster
+
+
+@contextmanager
+def open_servers(home: Path) -> Iterator[Servers]:
+    """Start a durable Postgres and a RabbitMQ below this directory, and stop them on leaving."""
+    script = find_rabbitmq_server()
+    if script is None:
+        raise SystemExit("the benchmark needs rabbitmq-server")
+    home.chmod(0o755)
+    postgres = PrivatePostgres(home / "postgres", binaries=chosen_binaries(), tuning=_DURABLE)
+    rabbitmq = PrivateRabbitmq(home / "rabbitmq", script=script)
+    postgres.start()
+    try:
+        rabbitmq.start()
+        yield Servers(home, postgres, rabbitmq)
+    finally:
+        rabbitmq.stop()
+        postgres.stop()
+
+
+async def durable_submits(servers: Servers, scale: float) -> Measured:
+    """Submit over HTTP from 64 connections to one API process."""
+    requests = int(40_000 * scale)
+    with servers.cluster() as cluster, _processors(servers, cluster) as used:
+        cluster.start("api")
+        await asyncio.to_thread(cluster.wait_until_alive)
+        await _load(f"{cluster.url}/tasks", requests // 10)
+        used.start()
+        report = await _load(f"{cluster.url}/tasks", requests)
+        used.stop()
+    return Measured(
+        work="durable POST /tasks, one API process, 64 connections",
+        measured=f"{report['requests_per_second']:.0f}/s, p50 {report['p50_ms']} ms, p99 {report['p99_ms']} ms",
+        aim="8,000/s, p99 25 ms",
+        elapsed_seconds=used.elapsed_seconds,
+        processor_seconds=used.seconds,
+    )
+
+
+async def drain(servers: Servers, scale: float) -> Measured:
+    """Run tasks that wait in RabbitMQ already with one worker process, relay and projector at work."""
+    tasks = int(10_000 * scale)
+    with servers.cluster() as cluster, _processors(servers, cluster) as used:
+        await _submit(cluster.database_url, tasks)
+        cluster.start("relay")
+        cluster.start("projector")
+        connection = await asyncpg.connect(cluster.database_url)
+        await _until(connection, _PUBLISHED, await connection.fetchval(_LAST))
+        used.start()
+        cluster.start("worker")
+        await _until(connection, _COMPLETED, tasks)
+        used.stop()
+        seconds = await connection.fetchval(_DRAIN_SECONDS)
+        await connection.close()
+    return Measured(
+        work=f"drain of {tasks:,} no-op tasks through RabbitMQ, one worker process",
+        measured=f"{tasks / seconds:.0f} tasks/s",
+        aim="2,500 tasks/s",
+        elapsed_seconds=used.elapsed_seconds,
+        processor_seconds=used.seconds,
+    )
+
+
+async def latency(servers: Servers, scale: float) -> Measured:
+    """Submit at a steady rate and compare the ledger's own times of Submitted and Completed."""
+    tasks = int(_LATENCY_RATE_PER_SECOND * 20 * scale)
+    with servers.cluster() as cluster, _processors(servers, cluster) as used:
+        for role in ("relay", "projector", "scheduler", "worker", "api"):
+            cluster.start(role)
+        await asyncio.to_thread(cluster.wait_until_ready)
+        await _submit_steadily(cluster.url, _LATENCY_RATE_PER_SECOND)
+        connection = await asyncpg.connect(cluster.database_url)
+        used.start()
+        await _submit_steadily(cluster.url, tasks)
+        await _until(connection, _COMPLETED, tasks + _LATENCY_RATE_PER_SECOND)
+        used.stop()
+        p50, p99 = await connection.fetchval(_LATENCIES)
+        await connection.close()
+    return Measured(
+        work=f"submit → completed at {_LATENCY_RATE_PER_SECOND}/s",
+        measured=f"p50 {p50:.1f} ms, p99 {p99:.1f} ms",
+        aim="p50 8 ms, p99 30 ms",
+        elapsed_seconds=used.elapsed_seconds,
+        processor_seconds=used.seconds,
+    )
+
+
+Measurement = Callable[[Servers, float], Awaitable[Measured]]
+MEASUREMENTS: dict[str, Measurement] = {"submits": durable_submits, "drain": drain, "latency": latency}
+
+
+class ProcessorSeconds:
+    """What each process used between `start` and `stop`."""
+
+    def __init__(self, servers: Servers, cluster: Cluster) -> None:
+        self._servers = servers
+        self._cluster = cluster
+        self._before: dict[str, float] = {}
+        self._started_at = 0.0
+        self.elapsed_seconds = 0.0
+        self.seconds: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._before = self._read()
+        self._started_at = time.monotonic()
+
+    def stop(self) -> None:
+        """End counting."""
+        self.elapsed_seconds = time.monotonic() - self._started_at
+        self.seconds = {name: used - self._before.get(name, 0.0) for name, used in self._read().items()}
+
+    def _read(self) -> dict[str, float]:
+        used = {
+            "postgres": sum(map(_used, processes_within(self._servers.postgres.home))),
+            "rabbitmq": sum(map(_used, processes_within(self._servers.rabbitmq.home))),
+        }
+        for role in self._cluster.running:
+            used[role.role] = used.get(role.role, 0.0) + _used(role.process.pid)
+        return used
+
+
+@contextmanager
+def _processors(servers: Servers, cluster: Cluster) -> Iterator[ProcessorSeconds]:
+    yield ProcessorSeconds(servers, cluster)
+
+
+def _used(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+async def _load(url: str, requests: int) -> dict[str, float]:
+    generator = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.load", url, "--body", '{"input":"hello world"}'),
+        *("--connections", "64", "--requests", str(requests)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await generator.communicate()
+    report: dict[str, float] = json.loads(output)
+    return report
+
+
+async def _submit(database_url: str, count: int) -> None:
+    origin = Origin(actor="bench")
+    async with open_ledger(load_settings(database_url=database_url)) as ledger:
+
+        async def submit_some(number: int) -> None:
+            for _ in range(number):
+                await ledger.commands.submit(TaskSpecification(kind="echo", input="hello"), origin=origin)
+
+        await asyncio.gather(*(submit_some(count // _SUBMITTERS) for _ in range(_SUBMITTERS - 1)))
+        await submit_some(count - (count // _SUBMITTERS) * (_SUBMITTERS - 1))
+
+
+async def _submit_steadily(url: str, count: int) -> None:
+    async with httpx.AsyncClient(base_url=url) as client, asyncio.TaskGroup() as group:
+        began_at = time.monotonic()
+        for number in range(count):
+            due_at = began_at + number / _LATENCY_RATE_PER_SECOND
+            await asyncio.sleep(max(0.0, due_at - time.monotonic()))
+            group.create_task(client.post("/tasks", json={"input": "hello", "kind": "echo"}))
+
+
+async def _until(connection: asyncpg.Connection, statement: str, value: int) -> None:
+    async with asyncio.timeout(_DRAIN_SECONDS_MAX):
+        while (await connection.fetchval(statement) or 0) < value:
+            await asyncio.sleep(0.1)
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()
+
+
+async def _migrated(url: str) -> None:
+    await migrate(url)
