@@ -1,0 +1,55 @@
+"""The HTTP application: one ledger in, routes out; it keeps nothing outside of itself."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from api.frame import Frame
+from api.openapi import DESCRIPTION, TITLE, DocumentedApi
+from api.problems import tell
+from api.routes.commands import CommandRoutes
+from api.routes.health import HealthRoutes
+from api.routes.pages import page_routes
+from api.routes.submit import POSITION_HEADER, SubmitEndpoint
+from api.routes.tasks import TaskRoutes
+from ledger.bootstrap import Ledger
+from ledger.broker.port import Broker
+
+_CORS_SECONDS_MAX = 600
+
+
+def create_app(ledger: Ledger, broker: Broker | None = None) -> DocumentedApi:
+    """Make the application on an open ledger; a broker is only asked whether it answers, for the readiness."""
+    app = DocumentedApi(
+        title=TITLE,
+        description=DESCRIPTION,
+        version=_version(),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.router.routes.insert(0, SubmitEndpoint(ledger).route())
+    for routes in (HealthRoutes(ledger, broker), TaskRoutes(ledger), CommandRoutes(ledger)):
+        routes.add_to(app)
+    app.router.routes.extend(page_routes())
+    app.add_exception_handler(HTTPException, tell)
+    app.add_exception_handler(RequestValidationError, tell)
+    app.add_middleware(Frame)
+    app.add_middleware(  # outside the frame, so that the answer to an error has its headers too
+        CORSMiddleware,
+        allow_origins=ledger.settings.allowed_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Content-Type", "X-Correlation-Id", "traceparent"],
+        expose_headers=["Location", "Retry-After", POSITION_HEADER],
+        max_age=_CORS_SECONDS_MAX,
+    )
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("task-ledger")
+    except PackageNotFoundError:  # a checkout that is not installed
+        return "0"

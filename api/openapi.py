@@ -1,0 +1,115 @@
+"""The OpenAPI document: what FastAPI finds in the routes, and the submit that is no FastAPI route."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from api.answers import ProblemDocument, Submitted
+from api.origin import CORRELATION_ID_PATTERN
+from api.schemas import Reason, Submission
+
+TITLE = "Task Ledger"
+DESCRIPTION = (
+    "An event-sourced task queue. A task that was answered 202 is durable; everything that happens to it is an "
+    "event that can be read back. Every error is a problem document (RFC 9457) with the member `error` beside it."
+)
+_REFERENCE = "#/components/schemas/{model}"
+_PROBLEM_TYPE = "application/problem+json"
+# FastAPI documents its own validation answer at every route with parameters; ours is 400.
+_UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
+_EXAMPLE_ID = "0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7"
+
+
+class DocumentedApi(FastAPI):
+    """FastAPI with a complete document."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document; made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = _complete(super().openapi())
+        return self.openapi_schema
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route for the problems that it can answer."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {_PROBLEM_TYPE: {"schema": _reference(ProblemDocument)}},
+        }
+        for status in statuses
+    }
+
+
+def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """Return the `requestBody` of a route that reads its body by itself."""
+    return {"required": required, "content": {"application/json": {"schema": _reference(model)}}}
+
+
+def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in _UNUSED_SCHEMAS:
+        schemas.pop(name, None)
+    for model in (ProblemDocument, Reason, Submission, Submitted):
+        _define(schemas, model)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+    document["paths"]["/tasks"]["post"] = _submit_operation()
+    document["paths"] = dict(sorted(document["paths"].items()))
+    return document
+
+
+def _define(schemas: dict[str, Any], model: type[BaseModel]) -> None:
+    schema = model.model_json_schema(ref_template=_REFERENCE)
+    schemas.update(schema.pop("$defs", {}))
+    schemas[model.__name__] = schema
+
+
+def _reference(model: type[BaseModel]) -> Mapping[str, str]:
+    return {"$ref": _REFERENCE.format(model=model.__name__)}
+
+
+def _submit_operation() -> dict[str, Any]:
+    return {
+        "tags": ["tasks"],
+        "summary": "Submit",
+        "description": "Record a task; it is durable when this answers.",
+        "operationId": "submit_tasks_post",
+        "parameters": [
+            _header(
+                "X-Correlation-Id", "The story that the task belongs to.", {"pattern": CORRELATION_ID_PATTERN}
+            ),
+            _header("traceparent", "W3C trace context; ignored when it is not valid.", {}),
+        ],
+        "requestBody": body_of(Submission),
+        "responses": {
+            "202": {
+                "description": "Recorded",
+                "headers": {
+                    "Location": {"description": "Where the task can be read.", "schema": {"type": "string"}},
+                    "Ledger-Position": {
+                        "description": "Where its first event stands in the ledger.",
+                        "schema": {"type": "integer"},
+                    },
+                },
+                "content": {
+                    "application/json": {"schema": _reference(Submitted), "example": {"task_id": _EXAMPLE_ID}}
+                },
+            },
+            **{str(status): response for status, response in problems(400, 413, 503).items()},
+        },
+    }
+
+
+def _header(name: str, description: str, schema: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }

@@ -1,0 +1,44 @@
+"""Who a command over HTTP comes from: the actor, the correlation id and the trace context of its headers."""
+
+import re
+from collections.abc import Iterable
+
+from api.errors import InvalidRequestError, Part
+from ledger.errors import InvalidValueError
+from ledger.store.records import Origin
+
+ACTOR = "client"
+CORRELATION_ID_PATTERN = r"^[\x21-\x7e]{1,200}$"
+
+_CORRELATION_ID = re.compile(CORRELATION_ID_PATTERN.encode())
+# https://www.w3.org/TR/trace-context/#traceparent-header: version 00; all-zero ids are invalid.
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_ANONYMOUS = Origin(actor=ACTOR)
+
+
+def origin_of(headers: Iterable[tuple[bytes, bytes]]) -> Origin:
+    """Return the origin that the headers tell of; an invalid traceparent is ignored, as W3C says.
+
+    Raises:
+        InvalidRequestError: X-Correlation-Id is out of its bound.
+    """
+    correlation_id = traceparent = None
+    for name, value in headers:
+        if name == b"x-correlation-id":
+            correlation_id = _correlation_id(value)
+        elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
+            traceparent = value.decode("ascii")
+    if correlation_id is None and traceparent is None:
+        return _ANONYMOUS
+    return Origin(actor=ACTOR, correlation_id=correlation_id, traceparent=traceparent)
+
+
+def _correlation_id(value: bytes) -> str:
+    if not _CORRELATION_ID.fullmatch(value):
+        refusal = InvalidValueError(
+            field="X-Correlation-Id",
+            bound="1 to 200 visible ASCII characters without spaces",
+            value=value.decode("latin-1"),
+        )
+        raise InvalidRequestError(Part.HEADER, str(refusal))
+    return value.decode("ascii")

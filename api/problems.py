@@ -1,0 +1,168 @@
+"""The one table error → HTTP: every error is told as a problem document (RFC 9457) with the seed's `error`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from pydantic import JsonValue
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+from api.errors import BodyTooLargeError, InvalidRequestError, InvalidTaskIdError, Part
+from api.json_response import JsonResponse
+from api.validation import sentence_of
+from ledger.errors import (
+    InvalidValueError,
+    StoreUnavailableError,
+    TaskNotFoundError,
+    TaskStateError,
+    WrongExpectedVersionError,
+)
+
+log = structlog.get_logger()
+
+CONTENT_TYPE = "application/problem+json"
+_TYPE = "urn:task-ledger:problem:"
+_RETRY_AFTER_SECONDS = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem document before it is written out."""
+
+    status: int
+    type: str
+    title: str
+    detail: str
+    error: str
+    members: Mapping[str, JsonValue] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self) -> Response:
+        """Return it as a response."""
+        document = {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "error": self.error,
+            **self.members,
+        }
+        return JsonResponse(document, self.status, headers=self.headers, media_type=CONTENT_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """How one kind of error is told; without a detail the error's own sentence is fit for the client."""
+
+    error: type[Exception]
+    status: HTTPStatus
+    name: str
+    title: str
+    detail: str = ""
+
+
+_TABLE = (
+    _Row(InvalidRequestError, HTTPStatus.BAD_REQUEST, "invalid-request", "The request is not valid"),
+    _Row(InvalidTaskIdError, HTTPStatus.BAD_REQUEST, "invalid-task-id", "The task id is not valid"),
+    _Row(InvalidValueError, HTTPStatus.BAD_REQUEST, "invalid-request", "The request is not valid"),
+    _Row(BodyTooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "The body is too large"),
+    _Row(TaskNotFoundError, HTTPStatus.NOT_FOUND, "task-not-found", "There is no such task"),
+    _Row(TaskStateError, HTTPStatus.CONFLICT, "task-state", "The task's state refuses this"),
+    _Row(
+        WrongExpectedVersionError, HTTPStatus.CONFLICT, "task-busy", "The task is busy",
+        "Others changed the task at the same time, again and again; nothing was recorded.",
+    ),
+    _Row(
+        StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Service unavailable",
+        "The ledger is out of reach at the moment; whether a command in flight took hold is not known.",
+    ),
+)  # fmt: skip
+_UNKNOWN = _Row(
+    Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal server error",
+    "Something went wrong on the server; its log has the details.",
+)  # fmt: skip
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return how an error is told to a client; what is not in the table tells nothing of what is inside."""
+    if isinstance(error, HTTPException):
+        return _of_router(error)
+    if isinstance(error, RequestValidationError):
+        error = _of_framework(error)
+    row = next((row for row in _TABLE if isinstance(error, row.error)), _UNKNOWN)
+    return Problem(
+        status=row.status,
+        type=f"{_TYPE}{row.name}",
+        title=row.title,
+        detail=row.detail or str(error),
+        error=row.title if row.detail else str(error),
+        members=_members(error),
+        headers={"Retry-After": _RETRY_AFTER_SECONDS} if row.status == HTTPStatus.SERVICE_UNAVAILABLE else {},
+    )
+
+
+def unready_problem(checks: Mapping[str, JsonValue], detail: str) -> Problem:
+    """Return the problem of a process that cannot serve yet, with what it checked."""
+    return Problem(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        type=f"{_TYPE}not-ready",
+        title="Not ready",
+        detail=detail,
+        error="Not ready",
+        members={"checks": dict(checks)},
+        headers={"Retry-After": _RETRY_AFTER_SECONDS},
+    )
+
+
+async def tell(request: Request, error: Exception) -> Response:
+    """Answer an error; one that nobody foresaw is logged."""
+    problem = problem_of(error)
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
+    if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        # The router names the methods of the first route that has the path; another may have it too.
+        problem = replace(problem, headers={"Allow": _allowed(request)})
+    return problem.response()
+
+
+def _of_router(error: HTTPException) -> Problem:
+    phrase = HTTPStatus(error.status_code).phrase
+    return Problem(
+        status=error.status_code,
+        type="about:blank",
+        title=phrase,
+        detail=str(error.detail),
+        error=str(error.detail),
+        headers=error.headers or {},
+    )
+
+
+def _of_framework(error: RequestValidationError) -> Exception:
+    problems = error.errors()
+    if any(problem["loc"] == ("path", "task_id") for problem in problems):
+        return InvalidTaskIdError()
+    return InvalidRequestError(Part.QUERY, sentence_of(problems))
+
+
+def _members(error: Exception) -> dict[str, JsonValue]:
+    # `status` is the document's own word for the HTTP status.
+    if isinstance(error, TaskStateError):
+        reason: dict[str, JsonValue] = {"reason": error.reason} if error.reason else {}
+        return {"task_id": str(error.task_id), "task_status": error.status, **reason}
+    if isinstance(error, TaskNotFoundError | WrongExpectedVersionError):
+        return {"task_id": str(error.task_id)}
+    return {}
+
+
+def _allowed(request: Request) -> str:
+    methods: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return ", ".join(sorted(methods))

@@ -1,0 +1,179 @@
+"""The tasks as the API sees them: the read model `task_status`, and the fold of the stream where that is behind.
+
+A client that has its 202 finds its task at once: where the read model has no row yet, or no table yet, the
+stream itself is folded. A row that is older than its stream is served as it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from ledger.bootstrap import Ledger
+from ledger.codec import decode
+from ledger.errors import StoreRefusedError, TaskNotFoundError
+from ledger.jsonvalue import decode_json
+from ledger.messages import ready_band
+from ledger.queries import query
+from ledger.store.records import RecordedEvent
+from ledger.task import Task
+
+_UNDEFINED_TABLE = "42P01"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSummary:
+    """A row of the read model without its input and result, which can be large."""
+
+    task_id: UUID
+    version: int
+    position: int
+    status: str
+    kind: str
+    queue: str
+    priority: int
+    tags: Sequence[str]
+    error: Mapping[str, JsonValue] | None
+    cause: str | None
+    attempt: int
+    failures: int
+    losses: int
+    max_attempts: int
+    timeout_s: float
+    worker_id: str | None
+    ready: bool
+    release_at: datetime | None
+    ready_at: datetime | None
+    progress: float | None
+    progress_message: str | None
+    cancel_requested: bool
+    parent: UUID | None
+    correlation_id: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView(TaskSummary):
+    """A row of the read model."""
+
+    input: JsonValue
+    result: JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks to list; None stands for all. The times are a half-open interval."""
+
+    statuses: Sequence[str] | None = None
+    kind: str | None = None
+    queue: str | None = None
+    tags: Sequence[str] | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PagePosition:
+    """Where a page ended: the last task on it."""
+
+    created_at: datetime
+    task_id: UUID
+
+
+class TaskReader:
+    """Reads tasks for the API."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._database = ledger.database
+        self._store = ledger.store
+
+    async def find(self, task_id: UUID) -> TaskView:
+        """Return the task from the read model, or folded from its stream.
+
+        Raises:
+            TaskNotFoundError: the ledger has no such stream.
+            StoreUnavailableError: the database is out of reach.
+        """
+        rows = await self._rows("find_task", task_id)
+        if rows:
+            row = rows[0]
+            return TaskView(**_facts(row), input=_decoded(row["input"]), result=_decoded(row["result"]))
+        events = await self._store.read_stream(task_id)
+        if not events:
+            raise TaskNotFoundError(task_id)
+        return view_of(events)
+
+    async def list(
+        self, task_filter: TaskFilter, *, after: PagePosition | None, limit: int
+    ) -> Sequence[TaskSummary]:
+        """Return the next page of the read model, newest first; empty where it has no table yet."""
+        rows = await self._rows(
+            "list_tasks",
+            task_filter.statuses,
+            task_filter.kind,
+            task_filter.queue,
+            task_filter.tags,
+            task_filter.created_after,
+            task_filter.created_before,
+            None if after is None else after.created_at,
+            None if after is None else after.task_id,
+            limit,
+        )
+        return [TaskSummary(**_facts(row)) for row in rows]
+
+    async def _rows(self, name: str, *arguments: object) -> Sequence[Mapping[str, object]]:
+        try:
+            async with self._database.connection() as connection:
+                return [dict(row) for row in await connection.fetch(query(name), *arguments)]
+        except StoreRefusedError as error:
+            if getattr(error.__cause__, "sqlstate", None) == _UNDEFINED_TABLE:
+                return []
+            raise
+
+
+def view_of(events: Sequence[RecordedEvent]) -> TaskView:
+    """Fold a whole stream of at least one event into what its row in the read model will be."""
+    task: Task | None = None
+    ready_at: datetime | None = None
+    for event in events:
+        task = decode(event).mutate(task)
+        if ready_band(event) is not None:
+            ready_at = event.recorded_at
+    if task is None:
+        raise TaskNotFoundError(events[0].task_id)
+    first, last = events[0], events[-1]
+    return TaskView(
+        task_id=task.id,
+        version=task.version,
+        position=last.position,
+        ready_at=ready_at if task.ready else None,
+        correlation_id=first.correlation_id,
+        created_at=first.recorded_at,
+        updated_at=last.recorded_at,
+        **{name: getattr(task, name) for name in _STATE},
+    )
+
+
+# What the read model and the aggregate's state have under one name.
+_STATE = (
+    "status", "kind", "queue", "priority", "tags", "input", "result", "error", "cause", "attempt", "failures",
+    "losses", "max_attempts", "timeout_s", "worker_id", "ready", "release_at", "progress", "progress_message",
+    "cancel_requested", "parent", "started_at", "finished_at",
+)  # fmt: skip
+
+
+def _facts(row: Mapping[str, object]) -> dict[str, Any]:
+    return {**{name: row[name] for name in _COLUMNS}, "error": _decoded(row["error"])}
+
+
+def _decoded(text: object) -> JsonValue:
+    return None if text is None else decode_json(str(text))
+
+
+_COLUMNS = tuple(TaskSummary.__dataclass_fields__)

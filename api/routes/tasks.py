@@ -1,0 +1,146 @@
+"""GET /tasks and below: what became of the tasks."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+from fastapi import FastAPI, Query
+
+from api.answers import History, TaskPage, TaskShown, TaskStatus
+from api.cursor import decode_cursor, encode_cursor
+from api.errors import InvalidRequestError, Part
+from api.json_response import JsonResponse
+from api.openapi import problems
+from api.read_model import PagePosition, TaskFilter, TaskReader, TaskSummary, TaskView
+from api.schemas import HistoryQuery, ListQuery
+from ledger.bootstrap import Ledger
+from ledger.errors import InvalidValueError, TaskNotFoundError
+from ledger.store.records import RecordedEvent, StaleWrite
+from ledger.task_events import Status
+
+
+class TaskRoutes:
+    """Reads for clients; every task that was answered 202 is found, however far behind the read model is."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._settings = ledger.settings
+        self._store = ledger.store
+        self._reader = TaskReader(ledger)
+
+    def add_to(self, app: FastAPI) -> None:
+        """Add the routes."""
+        app.add_api_route(
+            "/tasks", self.list, tags=["tasks"], response_model=TaskPage, responses=problems(400, 503)
+        )
+        for path, endpoint, answer in (
+            ("/tasks/{task_id}", self.show, TaskShown),
+            ("/tasks/{task_id}/status", self.status, TaskStatus),
+            ("/tasks/{task_id}/events", self.events, History),
+        ):
+            app.add_api_route(
+                path, endpoint, tags=["tasks"], response_model=answer, responses=problems(400, 404, 503)
+            )
+
+    async def list(self, asked: Annotated[ListQuery, Query()]) -> JsonResponse:
+        """List tasks, newest first."""
+        self._check_limit(asked.limit)
+        task_filter = TaskFilter(
+            statuses=asked.status or None,
+            kind=asked.kind,
+            queue=asked.queue,
+            tags=asked.tag or None,
+            created_after=asked.created_after,
+            created_before=asked.created_before,
+        )
+        after = None if asked.cursor is None else decode_cursor(asked.cursor, task_filter)
+        found = await self._reader.list(task_filter, after=after, limit=asked.limit + 1)
+        page = found[: asked.limit]
+        cursor = encode_cursor(_end_of(page), task_filter) if len(found) > len(page) else None
+        return JsonResponse({"tasks": page, "next_cursor": cursor})
+
+    async def show(self, task_id: UUID) -> JsonResponse:
+        """Show everything known about a task, late writes that were refused included."""
+        task = await self._reader.find(task_id)
+        refused = await self._store.read_stale_writes(task_id)
+        shown = {name: getattr(task, name) for name in _SHOWN}
+        return JsonResponse({**shown, "stale_writes": [_stale_write_body(write) for write in refused]})
+
+    async def status(self, task_id: UUID) -> JsonResponse:
+        """Show the status of a task."""
+        task = await self._reader.find(task_id)
+        return JsonResponse(
+            {
+                "task_id": task.task_id,
+                "status": task.status,
+                "input": task.input,
+                "result": _outcome(task),
+                "created_at": task.created_at,
+                "updated_at": task.updated_at,
+            }
+        )
+
+    async def events(self, task_id: UUID, asked: Annotated[HistoryQuery, Query()]) -> JsonResponse:
+        """Show the history of a task, oldest event first."""
+        self._check_limit(asked.limit)
+        found = await self._store.read_stream(task_id, after_version=asked.after_version, limit=asked.limit + 1)
+        if not found and not await self._store.read_stream(task_id, limit=1):
+            raise TaskNotFoundError(task_id)
+        page = found[: asked.limit]
+        next_after_version = page[-1].version if len(found) > len(page) else None
+        return JsonResponse(
+            {"events": [_event_body(event) for event in page], "next_after_version": next_after_version}
+        )
+
+    def _check_limit(self, limit: int) -> None:
+        if limit > self._settings.page_size_max:
+            bound = f"at most {self._settings.page_size_max}"
+            raise InvalidRequestError(Part.QUERY, str(InvalidValueError(field="limit", bound=bound, value=limit)))
+
+
+_SHOWN = tuple(TaskView.__dataclass_fields__)
+
+
+def _outcome(task: TaskView) -> object:
+    if task.status == Status.COMPLETED:
+        return task.result
+    if task.status == Status.FAILED and task.error is not None:
+        return task.error.get("message")
+    return None
+
+
+def _end_of(page: Sequence[TaskSummary]) -> PagePosition:
+    return PagePosition(page[-1].created_at, page[-1].task_id)
+
+
+def _event_body(event: RecordedEvent) -> dict[str, object]:
+    return {
+        "id": event.event_id,
+        "position": event.position,
+        "task_id": event.task_id,
+        "version": event.version,
+        "type": event.type,
+        "schema_version": event.schema_version,
+        "kind": event.kind,
+        "queue": event.queue,
+        "data": orjson.Fragment(event.data),
+        "occurred_at": event.occurred_at,
+        "recorded_at": event.recorded_at,
+        "actor": event.actor,
+        "correlation_id": event.correlation_id,
+        "causation_id": event.causation_id,
+        "traceparent": event.traceparent,
+    }
+
+
+def _stale_write_body(write: StaleWrite) -> dict[str, object]:
+    return {
+        "type": write.type,
+        "attempt": write.attempt,
+        "current_attempt": write.current_attempt,
+        "status": write.status,
+        "worker_id": write.worker_id,
+        "data": orjson.Fragment(write.data),
+        "occurred_at": write.occurred_at,
+        "recorded_at": write.recorded_at,
+    }

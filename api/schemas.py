@@ -1,0 +1,171 @@
+"""The shapes of requests: what is accepted, and what the OpenAPI document says of it.
+
+Shapes are strict (no "5" for 5) and refuse unknown fields. Bounds that the ledger itself checks stand here for the
+document only: `ledger.specification` has the last word, over HTTP and without.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
+
+from ledger.specification import (
+    ATTEMPTS_MAX,
+    DEFAULT_KIND,
+    DEFAULT_PRIORITY,
+    DEFAULT_QUEUE,
+    DELAY_SECONDS_MAX,
+    KIND_PATTERN,
+    PRIORITY_MAX,
+    QUEUE_PATTERN,
+    TAG_CHARS_MAX,
+    TAGS_MAX,
+    TIMEOUT_SECONDS_MAX,
+)
+from ledger.task_events import Status
+
+REASON_CHARS_MAX = 1000
+_VERSION_MAX = 2_147_483_647
+_CURSOR_CHARS_MAX = 200
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _moment(value: object) -> datetime:
+    try:
+        if isinstance(value, str) and _RFC_3339.fullmatch(value):
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    bound = "an RFC 3339 time with its offset, for example 2030-01-31T09:30:00Z"
+    raise ValueError(bound)
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        bound = "text without NUL characters"
+        raise ValueError(bound)
+    return text
+
+
+Moment = Annotated[datetime, PlainValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+Text = Annotated[str, AfterValidator(_without_nul)]
+Tag = Annotated[Text, Field(min_length=1, max_length=TAG_CHARS_MAX)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Submission(_Request):
+    """A task to run."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"input": "hello"},
+                {
+                    "input": {"to": "ada@example.org", "template": "welcome"},
+                    "kind": "mail.send",
+                    "queue": "mail",
+                    "priority": 7,
+                    "delay_s": 60,
+                    "max_attempts": 5,
+                    "timeout_s": 30,
+                    "tags": ["tenant:acme"],
+                },
+            ]
+        }
+    )
+
+    input: JsonValue = Field(description="Any JSON value: what the handler gets.")
+    kind: str | None = Field(
+        None,
+        description=f"Which handler runs it; `{DEFAULT_KIND}` when absent.",
+        json_schema_extra={"pattern": KIND_PATTERN},
+    )
+    queue: str | None = Field(
+        None,
+        description=f"Which workers get it; `{DEFAULT_QUEUE}` when absent.",
+        json_schema_extra={"pattern": QUEUE_PATTERN},
+    )
+    priority: int | None = Field(
+        None,
+        description=f"0 (last) to {PRIORITY_MAX} (first); {DEFAULT_PRIORITY} when absent.",
+        json_schema_extra={"minimum": 0, "maximum": PRIORITY_MAX},
+    )
+    run_at: Moment | None = Field(None, description="Not before this moment; in the past means now.")
+    delay_s: float | None = Field(
+        None,
+        ge=0,
+        le=DELAY_SECONDS_MAX,
+        description="Not before so many seconds from now; not together with run_at.",
+    )
+    max_attempts: int | None = Field(
+        None,
+        description="How many attempts may fail before the task is FAILED.",
+        json_schema_extra={"minimum": 1, "maximum": ATTEMPTS_MAX},
+    )
+    timeout_s: float | None = Field(
+        None,
+        description="How many seconds one attempt may run.",
+        json_schema_extra={"minimum": 0.1, "maximum": TIMEOUT_SECONDS_MAX},
+    )
+    tags: list[str] | None = Field(
+        None,
+        description=f"Labels to search by, 1 to {TAG_CHARS_MAX} characters each.",
+        json_schema_extra={"maxItems": TAGS_MAX},
+    )
+
+    @model_validator(mode="after")
+    def _starts_once(self) -> Self:
+        if self.run_at is not None and self.delay_s is not None:
+            sentence = "run_at and delay_s must not both be given"
+            raise ValueError(sentence)
+        return self
+
+
+class Reason(_Request):
+    """Why somebody cancels or retries; it goes into the history."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the customer called it off"}]})
+
+    reason: Text = Field("", max_length=REASON_CHARS_MAX)
+
+
+class HistoryQuery(BaseModel):
+    """Which part of a task's history to show."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after_version: int = Field(0, ge=0, le=_VERSION_MAX, description="Only the events after this version.")
+    limit: int = Field(100, ge=1, description="How many events at most.")
+
+
+class ListQuery(BaseModel):
+    """Which tasks to list; several values of one field mean any of them for `status` and all of them for `tag`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: list[Status] = Field([], description="Tasks in any of these states.")
+    kind: str | None = Field(None, pattern=KIND_PATTERN)
+    queue: str | None = Field(None, pattern=QUEUE_PATTERN)
+    tag: list[Tag] = Field([], max_length=TAGS_MAX, description="Tasks that have every one of these tags.")
+    created_after: Moment | None = Field(None, description="Tasks submitted at this moment or later.")
+    created_before: Moment | None = Field(None, description="Tasks submitted before this moment.")
+    limit: int = Field(50, ge=1, description="How many tasks at most.")
+    cursor: str | None = Field(
+        None,
+        max_length=_CURSOR_CHARS_MAX,
+        description="The `next_cursor` of the page before, with the same filters.",
+    )

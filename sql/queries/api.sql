@@ -1,0 +1,31 @@
+-- name: find_task
+-- Everything that the read model knows of one task.
+SELECT task_id, version, position, status, kind, queue, priority, tags, error, cause, attempt, failures, losses,
+       max_attempts, timeout_s, worker_id, ready, release_at, ready_at, progress, progress_message,
+       cancel_requested, parent, correlation_id, created_at, started_at, finished_at, updated_at, input, result
+  FROM projections.task_status
+ WHERE task_id = $1;
+
+-- name: list_tasks
+-- A page of tasks, newest first, after the last one of the page before; without what can be a megabyte each.
+SELECT task_id, version, position, status, kind, queue, priority, tags, error - 'traceback' AS error, cause, attempt,
+       failures, losses, max_attempts, timeout_s, worker_id, ready, release_at, ready_at, progress,
+       progress_message, cancel_requested, parent, correlation_id, created_at, started_at, finished_at, updated_at
+  FROM projections.task_status
+ WHERE ($1::text[] IS NULL OR status = ANY ($1))
+   AND ($2::text IS NULL OR kind = $2)
+   AND ($3::text IS NULL OR queue = $3)
+   AND ($4::text[] IS NULL OR tags @> $4)
+   AND ($5::timestamptz IS NULL OR created_at >= $5)
+   AND ($6::timestamptz IS NULL OR created_at < $6)
+   AND ($7::timestamptz IS NULL OR (created_at, task_id) < ($7, $8::uuid))
+ ORDER BY created_at DESC, task_id DESC
+ LIMIT $9;
+
+-- name: list_checkpoints
+-- How far every reader of the log has come.
+SELECT name, position, updated_at FROM ledger.checkpoints ORDER BY name;
+
+-- name: count_events_after
+-- How many events lie behind a position, counted up to $2 of them.
+SELECT count(*) FROM (SELECT FROM ledger.events WHERE position > $1 LIMIT $2) AS behind;
