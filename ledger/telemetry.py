@@ -15,6 +15,8 @@ def configure_logging(*, log_format: str = "console", level: str = "info") -> No
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=32)
     )
+    for chatty in ("aiormq", "aio_pika"):  # they print a traceback for every lost connection; we log one line
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -85,6 +85,8 @@ class Broker(Protocol):
 
         Raises:
             BrokerUnavailableError: not even the first message was confirmed in time.
+            BrokerRefusedError: the broker will not take the first message, however often it is sent.
+            InvalidValueError: a queue name is out of its bound.
         """
 
     def consume(
