@@ -82,6 +82,14 @@ class StoreRefusedError(LedgerError):
     """The database refused the statement (permission, integrity, storage full or read-only)."""
 
 
+class LeadershipLostError(LedgerError):
+    """A process that did a role's work alone no longer does: its session is gone, or somebody else went ahead."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        super().__init__(f"the lead of the {role} is lost: its session ended, or another process went ahead")
+
+
 class BrokerUnavailableError(LedgerError):
     """The broker could not be reached, or did not confirm in time; what was in flight may or may not be there."""
 

@@ -15,7 +15,6 @@ from ledger.queries import query
 from ledger.store.connection import Database, translated
 
 _STANDBY_SECONDS = 0.5
-_PROBE_SECONDS = 5.0
 
 Work = Callable[[asyncpg.Connection], Coroutine[None, None, None]]
 
@@ -29,7 +28,7 @@ async def while_leading(database: Database, role: str, work: Work) -> None:
     """
     async with database.dedicated() as connection:
         await _prepare(connection)
-        while not await _try_lead(connection, role):
+        while not await _try_lead(connection, role):  # noqa: ASYNC110 - the lock is the database's
             await asyncio.sleep(_STANDBY_SECONDS)
         await together(work(connection), _until_lost(connection, role))
 

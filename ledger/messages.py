@@ -6,13 +6,14 @@ application/cloudevents+json). Extension attributes: `ledgerposition`, `taskvers
 """
 
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 import orjson
 
 from ledger.broker.port import Band, OutgoingMessage
 from ledger.errors import MalformedMessageError
-from ledger.specification import DEFAULT_PRIORITY
+from ledger.specification import DEFAULT_PRIORITY, PRIORITY_MAX
 from ledger.store.records import RecordedEvent
 
 SOURCE = "/task-ledger"
@@ -23,15 +24,23 @@ _SUBMITTED = "task.submitted"
 _HIGH_FROM = 7
 _NORMAL_FROM = 4
 
+# The least and the greatest priority of each band.
+BAND_PRIORITIES = {
+    Band.HIGH: (_HIGH_FROM, PRIORITY_MAX),
+    Band.NORMAL: (_NORMAL_FROM, _HIGH_FROM - 1),
+    Band.LOW: (0, _NORMAL_FROM - 1),
+}
+
 
 def outgoing(event: RecordedEvent) -> OutgoingMessage:
     """Return the message that announces an event; it must reach a queue where it makes the task ready."""
     band = ready_band(event)
-    name = event.type.removeprefix("task.")
+    task_id = str(event.task_id)
+    event_id = f"{task_id}:{event.version}"
     return OutgoingMessage(
-        message_id=event.event_id,
-        routing_key=f"{event.queue}.{name}" if band is None else f"{event.queue}.ready.{band}.{name}",
-        body=_body(event),
+        message_id=event_id,
+        routing_key=_routing_key(event.queue, event.type, band),
+        body=_body(event, task_id=task_id, event_id=event_id),
         queue=event.queue,
         must_route=band is not None,
     )
@@ -82,14 +91,20 @@ def band_of(priority: int) -> Band:
     return Band.NORMAL if priority >= _NORMAL_FROM else Band.LOW
 
 
-def _body(event: RecordedEvent) -> bytes:
+@lru_cache(maxsize=4096)
+def _routing_key(queue: str, event_type: str, band: Band | None) -> str:
+    name = event_type.removeprefix("task.")
+    return f"{queue}.{name}" if band is None else f"{queue}.ready.{band}.{name}"
+
+
+def _body(event: RecordedEvent, *, task_id: str, event_id: str) -> bytes:
     # The event's own JSON goes through as it is: decoding and encoding it again would double the cost.
     attributes: dict[str, object] = {
         "specversion": SPEC_VERSION,
-        "id": event.event_id,
+        "id": event_id,
         "source": SOURCE,
         "type": event.type,
-        "subject": str(event.task_id),
+        "subject": task_id,
         "time": event.recorded_at,
         "datacontenttype": "application/json",
         "ledgerposition": str(event.position),

@@ -1,4 +1,4 @@
-"""An outage as a role lives through it: said once when it begins and once when it ends, waited out with backoff."""
+"""An outage as a role lives through it: said once, waited out with backoff, and said once when it is over."""
 
 import asyncio
 from secrets import SystemRandom

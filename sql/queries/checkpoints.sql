@@ -16,3 +16,10 @@ RETURNING position;
 -- name: try_lead
 -- Takes the leader lock of a role for this session, if it is free.
 SELECT pg_try_advisory_lock(19529, hashtext($1));
+
+-- name: prepare_leader_session
+-- A leader that vanished with its machine loses its lock in 15 s, one that idles keeps it. A checkpoint that a
+-- crash of the database takes back repeats work, so it need not wait for the disk.
+SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '5', false),
+       set_config('tcp_keepalives_count', '2', false), set_config('tcp_user_timeout', '15000', false),
+       set_config('idle_session_timeout', '0', false), set_config('synchronous_commit', 'off', false);

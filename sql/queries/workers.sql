@@ -23,20 +23,54 @@ SELECT clock_timestamp() AS now,
 UPDATE ledger.workers SET beat_at = clock_timestamp(), running = 0, stopped_at = clock_timestamp() WHERE worker_id = $1;
 
 -- name: tasks_of_lost_workers
--- Running tasks whose worker is gone: left by itself, session lock lost for $1, no beat for $2, or never known.
--- A restart of the database drops every session lock and stops every beat, so nothing counts from before it.
-SELECT status.task_id, status.attempt, status.worker_id
+-- A page of running tasks whose worker is gone, with the evidence: it is unknown, it left by itself (stopped), it has
+-- not beaten for $1 and its session lock is gone (session), or it has not beaten for the lease $2 (lease).
+-- A restart of the database ends every session and every beat: leases begin anew with it, and for $3 a missing
+-- session is no evidence. The locks are listed only if a worker is suspect: a subplan runs when it is first asked.
+SELECT status.task_id, status.version, status.attempt, status.worker_id, worker.name, worker.beat_at,
+       coalesce(worker.evidence, 'unknown') AS evidence
   FROM projections.task_status AS status
-  LEFT JOIN ledger.workers AS worker ON worker.worker_id::text = status.worker_id
+  LEFT JOIN (SELECT worker_id::text AS worker_id, name, beat_at,
+                    CASE WHEN stopped_at IS NOT NULL THEN 'stopped'
+                         WHEN beat_at < statement_timestamp() - $1::interval
+                              AND pg_postmaster_start_time() < statement_timestamp() - $3::interval
+                              AND session_key <> ALL (ARRAY (
+                                  SELECT objid::bigint
+                                    FROM pg_locks
+                                   WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 19531 AND granted
+                                     AND database = (SELECT oid FROM pg_database
+                                                      WHERE datname = current_database())))
+                         THEN 'session'
+                         WHEN greatest(beat_at, pg_postmaster_start_time())
+                              < statement_timestamp() - $2::interval
+                         THEN 'lease'
+                         ELSE 'alive'
+                    END AS evidence
+               FROM ledger.workers) AS worker
+    ON worker.worker_id = status.worker_id
  WHERE status.status = 'RUNNING'
-   AND (worker.worker_id IS NULL
-        OR worker.stopped_at IS NOT NULL
-        OR greatest(worker.beat_at, pg_postmaster_start_time()) < clock_timestamp() - $2::interval
-        OR (greatest(worker.beat_at, pg_postmaster_start_time()) < clock_timestamp() - $1::interval
-            AND NOT EXISTS (SELECT FROM pg_locks
-                             WHERE locktype = 'advisory' AND objsubid = 2
-                               AND classid = 19531 AND objid = worker.session_key
-                               AND database = (SELECT oid FROM pg_database
-                                                WHERE datname = current_database()))))
+   AND worker.evidence IS DISTINCT FROM 'alive'
+   AND status.task_id > $4
  ORDER BY status.task_id
- LIMIT $3;
+ LIMIT $5;
+
+-- name: count_leases
+-- How many workers beat within the lease $1, and how many more did one lease ago and have not since.
+SELECT count(*) FILTER (WHERE beats_since >= statement_timestamp() - $1::interval) AS held,
+       count(*) FILTER (WHERE beats_since < statement_timestamp() - $1::interval) AS just_lost
+  FROM (SELECT greatest(beat_at, pg_postmaster_start_time()) AS beats_since
+          FROM ledger.workers
+         WHERE stopped_at IS NULL) AS worker
+ WHERE beats_since >= statement_timestamp() - 2 * $1::interval;
+
+-- name: retire_workers
+-- For a process that knows that it is alone: no worker of before lives any more.
+UPDATE ledger.workers SET running = 0, stopped_at = clock_timestamp() WHERE stopped_at IS NULL RETURNING worker_id;
+
+-- name: forget_workers
+-- Workers that left or died longer than $1 ago, unless a task is still in their name.
+DELETE FROM ledger.workers AS worker
+ WHERE coalesce(worker.stopped_at, worker.beat_at) < statement_timestamp() - $1::interval
+   AND NOT EXISTS (SELECT FROM projections.task_status AS status
+                    WHERE status.status = 'RUNNING' AND status.worker_id = worker.worker_id::text)
+RETURNING worker.worker_id;

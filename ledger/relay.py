@@ -1,0 +1,106 @@
+"""The relay: reads the log after its checkpoint and publishes each event to the broker.
+
+    log ── read ──▶ batch ── encode ──▶ publish ──▶ confirmed prefix ──▶ checkpoint (compare and set)
+             ▲                                              │
+             └──── the next batch is read meanwhile ◀───────┘
+
+One relay leads. The checkpoint is written after the confirms and on the connection that holds the lead, so a
+crash repeats events (consumers deduplicate by id) and never loses one, and a relay that lost its lead cannot
+move the checkpoint. An event that can never be published does not hold up all others (ledger.event_publisher).
+"""
+
+import asyncio
+import time
+from contextlib import AbstractAsyncContextManager
+
+import asyncpg
+import structlog
+
+from ledger.bootstrap import Ledger
+from ledger.broker.port import Broker
+from ledger.checkpoint import Checkpoint
+from ledger.errors import ConfigurationError, LedgerError
+from ledger.event_publisher import EncodedBatch, EventPublisher
+from ledger.leader import leading, still_leads, while_leading
+from ledger.outage import Outage
+from ledger.subscription import Subscription, subscribe
+
+log = structlog.get_logger()
+
+ROLE = "relay"
+_PROBE_SECONDS = 5.0
+
+
+class Relay:
+    """Publishes every event of the ledger at least once, in order within its task."""
+
+    def __init__(self, ledger: Ledger, broker: Broker) -> None:
+        self._ledger = ledger
+        self._batch_size_max = ledger.settings.relay_batch_size_max
+        self._publisher = EventPublisher(broker)
+        self._outage = Outage(ROLE, retry_seconds_max=ledger.settings.broker_retry_seconds_max)
+
+    async def run_once(self) -> int:
+        """Publish what is in the log now and return how many events that were; 0 while another relay leads."""
+        async with leading(self._ledger.database, ROLE) as connection, self._subscription() as subscription:
+            if connection is None:
+                return 0
+            return await self._drain(subscription, await Checkpoint.read(connection, ROLE))
+
+    async def run(self) -> None:
+        """Publish for ever while this process leads, stand by while another does; outlives every outage."""
+        while True:
+            try:
+                await while_leading(self._ledger.database, ROLE, self._lead)
+            except ConfigurationError:
+                raise
+            except LedgerError as error:
+                # Whatever went wrong, the lead is given up: a relay that stands by may fare better.
+                await self._outage.wait(error)
+
+    async def _lead(self, connection: asyncpg.Connection) -> None:
+        async with self._subscription() as subscription:
+            checkpoint = await Checkpoint.read(connection, ROLE)
+            log.info("relay.leading", position=checkpoint.position)
+            probe_at = time.monotonic() + _PROBE_SECONDS
+            while True:
+                await self._drain(subscription, checkpoint)
+                self._outage.end()
+                if time.monotonic() >= probe_at:
+                    await still_leads(connection)
+                    probe_at = time.monotonic() + _PROBE_SECONDS
+                await subscription.wait()
+
+    async def _drain(self, subscription: Subscription, checkpoint: Checkpoint) -> int:
+        published = 0
+        ahead = self._read_ahead(subscription, checkpoint.position)
+        try:
+            while (batch := await ahead).positions:
+                ahead = self._read_ahead(subscription, batch.positions[-1])
+                taken = await self._publisher.publish(batch)
+                await checkpoint.advance(batch.positions[taken - 1])
+                published += taken
+                if taken < len(batch.positions):
+                    await _drop(ahead)
+                    ahead = self._read_ahead(subscription, checkpoint.position)
+        finally:
+            await _drop(ahead)
+        return published
+
+    def _read_ahead(self, subscription: Subscription, position: int) -> "asyncio.Task[EncodedBatch]":
+        return asyncio.create_task(self._read(subscription, position))
+
+    async def _read(self, subscription: Subscription, position: int) -> EncodedBatch:
+        # Encoded here and not where it is published: the broker confirms the batch before it meanwhile.
+        return EncodedBatch.of(await subscription.read(after=position, limit=self._batch_size_max))
+
+    def _subscription(self) -> AbstractAsyncContextManager[Subscription]:
+        seconds = self._ledger.settings.poll_interval_seconds
+        return subscribe(self._ledger.store, poll_interval_seconds=seconds)
+
+
+async def _drop(reading: "asyncio.Task[EncodedBatch]") -> None:
+    reading.cancel()
+    await asyncio.wait([reading])
+    if not reading.cancelled():
+        reading.exception()  # of no interest any more

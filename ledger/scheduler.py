@@ -1,0 +1,115 @@
+"""The scheduler: does the ledger's chores, each at its own interval, in one process at a time.
+
+    due tasks · lost workers · lost messages · old workers · partitions · the clock
+
+One scheduler leads and the others stand by. Nothing depends on it being the only one: all that a chore does to a
+task is an append with an expected version. Leading only saves doing the work twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from secrets import SystemRandom
+
+import asyncpg
+import structlog
+
+from ledger.bootstrap import Ledger
+from ledger.clock import synchronise
+from ledger.errors import ConfigurationError, LeadershipLostError, LedgerError, StoreUnavailableError
+from ledger.leader import still_leads, together, while_leading
+from ledger.outage import Outage
+from ledger.queries import query
+from ledger.reconciler import Reconciler
+from ledger.releaser import Releaser
+from ledger.sweeper import Sweeper
+
+log = structlog.get_logger()
+
+ROLE = "scheduler"
+MONTHS_AHEAD = 3
+_HOUR_SECONDS = 3600.0
+_RETRY_SECONDS_MAX = 60.0
+_CLOCK_SECONDS = 60.0
+_PROBE_SECONDS = 5.0
+_RECONCILE_SECONDS_MAX = 5.0
+_JITTER = 0.1
+_random = SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something to do again and again; `do` returns how much it did."""
+
+    name: str
+    interval_seconds: float
+    do: Callable[[], Awaitable[int]]
+
+
+class Scheduler:
+    """Releases due tasks, sweeps lost workers, reconciles lost messages and keeps the house in order."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        settings = ledger.settings
+        self._ledger = ledger
+        self._outage = Outage(ROLE, retry_seconds_max=settings.broker_retry_seconds_max)
+        self._sweeper = Sweeper(ledger)
+        reconcile_seconds = min(settings.reconcile_after_seconds / 4, _RECONCILE_SECONDS_MAX)
+        self._chores = (
+            Chore("partitions", _HOUR_SECONDS, self._prepare_partitions),
+            Chore("release", settings.scheduler_interval_seconds, Releaser(ledger).run_once),
+            Chore("sweep", settings.sweep_interval_seconds, self._sweeper.run_once),
+            Chore("reconcile", reconcile_seconds, Reconciler(ledger).run_once),
+            Chore("forget_workers", _HOUR_SECONDS, self._sweeper.forget_old_workers),
+            Chore("clock", _CLOCK_SECONDS, self._synchronise),
+        )
+
+    async def run_once(self) -> int:
+        """Do every chore once, whoever leads; return how much was done."""
+        return sum([await chore.do() for chore in self._chores])
+
+    async def run(self) -> None:
+        """Do the chores for ever while this process leads, stand by while another does; outlives every outage."""
+        while True:
+            try:
+                await while_leading(self._ledger.database, ROLE, self._lead)
+            except ConfigurationError:
+                raise
+            except LedgerError as error:
+                if isinstance(error, StoreUnavailableError | LeadershipLostError):
+                    self._sweeper.hold_back()
+                await self._outage.wait(error)
+
+    async def _lead(self, connection: asyncpg.Connection) -> None:
+        async def probe() -> int:
+            await still_leads(connection)
+            return 0
+
+        log.info("scheduler.leading")
+        chores = (*self._chores, Chore("probe", _PROBE_SECONDS, probe))
+        await together(*(self._repeat(chore) for chore in chores))
+
+    async def _repeat(self, chore: Chore) -> None:
+        while True:
+            seconds = chore.interval_seconds
+            try:
+                await chore.do()
+                self._outage.end()
+            except StoreUnavailableError:
+                raise
+            except Exception as error:  # one chore that cannot be done must not keep the others from being done
+                log.exception("scheduler.chore_failed", chore=chore.name, reason=str(error))
+                seconds = min(seconds, _RETRY_SECONDS_MAX)
+            await asyncio.sleep(seconds * _random.uniform(1 - _JITTER, 1 + _JITTER))
+
+    async def _prepare_partitions(self) -> int:
+        async with self._ledger.database.connection() as connection, connection.transaction():
+            await connection.execute(query("bound_lock_wait"))
+            made: int = await connection.fetchval(query("prepare_partitions"), MONTHS_AHEAD)
+        if made:
+            log.info("partitions.prepared", partitions=made)
+        return made
+
+    async def _synchronise(self) -> int:
+        await synchronise(self._ledger.clock, self._ledger.store)
+        return 0
