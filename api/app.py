@@ -5,7 +5,9 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
+from api.fast_lane import FastLane
 from api.frame import Frame
 from api.openapi import DESCRIPTION, TITLE, DocumentedApi
 from api.problems import tell
@@ -20,7 +22,7 @@ from ledger.broker.port import Broker
 _CORS_SECONDS_MAX = 600
 
 
-def create_app(ledger: Ledger, broker: Broker | None = None) -> DocumentedApi:
+def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
     """Make the application on an open ledger; a broker is only asked whether it answers, for the readiness."""
     app = DocumentedApi(
         title=TITLE,
@@ -30,7 +32,8 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> DocumentedApi:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    app.router.routes.insert(0, SubmitEndpoint(ledger).route())
+    submit = SubmitEndpoint(ledger)
+    app.router.routes.insert(0, submit.route())
     for routes in (HealthRoutes(ledger, broker), TaskRoutes(ledger), CommandRoutes(ledger)):
         routes.add_to(app)
     app.router.routes.extend(page_routes())
@@ -45,7 +48,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> DocumentedApi:
         expose_headers=["Location", "Retry-After", POSITION_HEADER],
         max_age=_CORS_SECONDS_MAX,
     )
-    return app
+    return FastLane(app, submit=Frame(submit))
 
 
 def _version() -> str:

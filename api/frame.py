@@ -11,12 +11,7 @@ log = structlog.get_logger()
 # An answer is data: nothing in it is to be run, framed or guessed at. A page sends a policy of its own.
 _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _UNCACHED = (b"cache-control", b"no-store")
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-)
+_NOT_SNIFFED = (b"x-content-type-options", b"nosniff")
 
 
 class Frame:
@@ -53,4 +48,4 @@ class Frame:
 def _framed(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     names = {name for name, _ in headers}
     defaults = [header for header in (_POLICY, _UNCACHED) if header[0] not in names]
-    return [*headers, *_HEADERS, *defaults]
+    return [*headers, _NOT_SNIFFED, *defaults]

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import math
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -45,10 +46,17 @@ async def serving(app: ASGIApp, settings: Settings) -> AsyncIterator[int]:
         await server.started_or_failed.wait()
         if running.done():
             running.result()
+        _settle_memory()
         yield port
     finally:
         server.should_exit = True
         await running
+
+
+def _settle_memory() -> None:
+    # What is there by now stays. Collecting it over and over stops every request for 50 ms, many times a minute.
+    gc.collect()
+    gc.freeze()
 
 
 class _Server(uvicorn.Server):

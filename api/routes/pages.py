@@ -33,6 +33,7 @@ _ASSETS = {
     "redoc.css": "text/css",
 }
 _REVALIDATED = {"Cache-Control": "no-cache"}
+_ALONE = {"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin"}
 
 
 def page_routes() -> list[BaseRoute]:
@@ -50,7 +51,7 @@ async def _to_dashboard(_request: Request) -> Response:
 
 
 def _page(name: str, policy: str) -> Callable[[Request], Awaitable[Response]]:
-    headers = {"Content-Security-Policy": policy, **_REVALIDATED}
+    headers = {"Content-Security-Policy": policy, **_ALONE, **_REVALIDATED}
     return _served(name, "text/html", headers)
 
 
