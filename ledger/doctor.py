@@ -1,0 +1,67 @@
+"""The doctor: checks online what must always hold (the invariants), and names every id that breaks one.
+
+The numbers are those of the invariants: 2 the log, 3 one outcome an attempt, 4 nothing is forgotten, 5 everything
+is published. Number 6, that the read models equal the fold, is for `projections.verify`; the command runs both.
+Nothing here writes, and every check is one statement, so that it sees one state.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ledger.bootstrap import Ledger
+from ledger.read_model import fetch_rows
+
+IDS_SHOWN_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One breach: which invariant, which check, whose id, and what was found."""
+
+    invariant: int
+    check: str
+    id: str
+    found: str
+
+    def __str__(self) -> str:
+        """Return it as a line for a person."""
+        return f"invariant {self.invariant}, {self.check.replace('_', ' ')}: {self.id}: {self.found}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    invariant: int
+    name: str
+    is_bounded: bool = False
+
+
+_CHECKS = (
+    _Check(2, "broken_streams"),
+    _Check(2, "doubled_positions"),
+    _Check(2, "unguarded_tables"),
+    _Check(3, "doubled_outcomes"),
+    _Check(3, "overlapping_attempts"),
+    _Check(4, "forgotten_ready_tasks", is_bounded=True),
+    _Check(4, "overdue_tasks", is_bounded=True),
+    _Check(4, "orphaned_tasks", is_bounded=True),
+    _Check(5, "unpublished_events", is_bounded=True),
+)
+
+
+async def examine(ledger: Ledger, *, bound_seconds: float | None = None) -> list[Finding]:
+    """Return every breach that is found, at most 20 ids a check; empty means that all of it holds.
+
+    Args:
+        ledger: the ledger to examine.
+        bound_seconds: how long a task or an event may wait before it counts as forgotten; the default allows
+            the reconciler two rounds and a lease to run out.
+    """
+    settings = ledger.settings
+    seconds = bound_seconds or 2 * settings.reconcile_after_seconds + settings.lease_seconds
+    bound = timedelta(seconds=seconds)
+    findings: list[Finding] = []
+    for check in _CHECKS:
+        arguments = (IDS_SHOWN_MAX, bound) if check.is_bounded else (IDS_SHOWN_MAX,)
+        rows = await fetch_rows(ledger.database, check.name, *arguments)
+        findings += [Finding(check.invariant, check.name, row["id"], row["found"]) for row in rows]
+    return findings

@@ -1,0 +1,96 @@
+-- name: broken_streams
+-- Invariant 2: versions run from 1 without a gap or a duplicate.
+SELECT task_id::text AS id, format('%s events, versions %s to %s', count(*), min(version), max(version)) AS found
+  FROM ledger.events
+ GROUP BY task_id
+HAVING count(*) <> max(version) OR min(version) <> 1
+ ORDER BY task_id
+ LIMIT $1;
+
+-- name: doubled_positions
+-- Invariant 2: a position stands once.
+SELECT position::text AS id, format('%s events', count(*)) AS found
+  FROM ledger.events
+ GROUP BY position
+HAVING count(*) > 1
+ ORDER BY position
+ LIMIT $1;
+
+-- name: unguarded_tables
+-- Invariant 2: the triggers that refuse every change stand on the table and on each of its partitions.
+SELECT relation.oid::regclass::text AS id, 'a trigger is missing or disabled' AS found
+  FROM pg_class AS relation
+ WHERE relation.oid IN (SELECT relid FROM pg_partition_tree('ledger.events'))
+   AND (SELECT count(*) FROM pg_trigger AS guard
+         WHERE guard.tgrelid = relation.oid AND guard.tgenabled = 'A'
+           AND guard.tgname IN ('mark_append', 'refuse_change')) < 2
+ ORDER BY 1
+ LIMIT $1;
+
+-- name: doubled_outcomes
+-- Invariant 3: an attempt is started once and ends at most once.
+SELECT task_id::text AS id,
+       format('attempt %s: %s starts, %s outcomes', data ->> 'attempt',
+              count(*) FILTER (WHERE type = 'task.started'),
+              count(*) FILTER (WHERE type <> 'task.started')) AS found
+  FROM ledger.events
+ WHERE type IN ('task.started', 'task.completed', 'task.failed')
+ GROUP BY task_id, data ->> 'attempt'
+HAVING count(*) FILTER (WHERE type = 'task.started') <> 1
+    OR count(*) FILTER (WHERE type <> 'task.started') > 1
+ ORDER BY task_id
+ LIMIT $1;
+
+-- name: overlapping_attempts
+-- Invariant 3: no attempt starts while another one runs.
+SELECT task_id::text AS id, format('version %s starts while an attempt runs', version) AS found
+  FROM (SELECT task_id, version, type,
+               lag(type) OVER (PARTITION BY task_id ORDER BY version) AS previous
+          FROM ledger.events
+         WHERE type NOT IN ('task.progressed', 'task.cancel_requested')) AS event
+ WHERE type = 'task.started' AND previous NOT IN ('task.submitted', 'task.released', 'task.retried')
+ ORDER BY task_id
+ LIMIT $1;
+
+-- name: forgotten_ready_tasks
+-- Invariant 4: a ready task is started or released again within the bound, where a worker with a free slot serves it.
+SELECT status.task_id::text AS id, format('ready since %s', status.ready_at) AS found
+  FROM projections.task_status AS status
+ WHERE status.ready AND status.ready_at < statement_timestamp() - $2::interval
+   AND NOT EXISTS (SELECT FROM projections.task_status AS busy
+                    WHERE busy.queue = status.queue AND busy.status = 'RUNNING')
+   AND EXISTS (SELECT FROM ledger.workers AS worker
+                WHERE worker.stopped_at IS NULL AND status.queue = ANY (worker.queues)
+                  AND worker.beat_at > statement_timestamp() - $2::interval
+                  AND worker.started_at < statement_timestamp() - $2::interval)
+ ORDER BY status.task_id
+ LIMIT $1;
+
+-- name: overdue_tasks
+-- Invariant 4: a waiting task is released when its time has come.
+SELECT task_id::text AS id, format('due since %s', release_at) AS found
+  FROM projections.task_status
+ WHERE status = 'PENDING' AND NOT ready AND release_at < statement_timestamp() - $2::interval
+ ORDER BY task_id
+ LIMIT $1;
+
+-- name: orphaned_tasks
+-- Invariant 4: a running task has a worker that lives, or it is swept within the bound.
+SELECT status.task_id::text AS id, format('worker %s does not live', status.worker_id) AS found
+  FROM projections.task_status AS status
+  LEFT JOIN ledger.workers AS worker ON worker.worker_id::text = status.worker_id
+ WHERE status.status = 'RUNNING' AND status.started_at < statement_timestamp() - $2::interval
+   AND coalesce(worker.beat_at, '-infinity') < statement_timestamp() - $2::interval
+ ORDER BY status.task_id
+ LIMIT $1;
+
+-- name: unpublished_events
+-- Invariant 5: every event is published within the bound.
+SELECT event_id AS id, format('recorded at %s, not published', recorded_at) AS found
+  FROM (SELECT format('%s:%s', task_id, version) AS event_id, recorded_at, position
+          FROM ledger.events
+         WHERE position > (SELECT coalesce(max(position), 0) FROM ledger.checkpoints WHERE name = 'relay')
+         ORDER BY position
+         LIMIT $1) AS event
+ WHERE recorded_at < statement_timestamp() - $2::interval
+ ORDER BY position;
