@@ -40,9 +40,13 @@ _EVIDENCE = {
 
 
 class Sweeper:
-    """Fails the attempts of lost workers; any number of sweepers may run, an attempt is failed once."""
+    """Fails the attempts of lost workers; any number of sweepers may run, an attempt is failed once.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Args:
+        restart_grace_seconds: how long after a start of the database no silent worker is judged.
+    """
+
+    def __init__(self, ledger: Ledger, *, restart_grace_seconds: float = RESTART_GRACE_SECONDS) -> None:
         settings = ledger.settings
         self._ledger = ledger
         self._decider = BatchDecider(ledger, actor="sweeper")
@@ -50,7 +54,7 @@ class Sweeper:
         self._session_grace = timedelta(
             seconds=max(_BEATS_MISSED * settings.heartbeat_seconds, _SESSION_GRACE_SECONDS_MIN)
         )
-        self._restart_grace = timedelta(seconds=RESTART_GRACE_SECONDS)
+        self._restart_grace = timedelta(seconds=restart_grace_seconds)
         self._holds_back_until = 0.0
         self._breaker_is_open = False  # only so that it is said once
 

@@ -25,25 +25,24 @@ UPDATE ledger.workers SET beat_at = clock_timestamp(), running = 0, stopped_at =
 -- name: tasks_of_lost_workers
 -- A page of running tasks whose worker is gone, with the evidence: it is unknown, it left by itself (stopped), it has
 -- not beaten for $1 and its session lock is gone (session), or it has not beaten for the lease $2 (lease).
--- A restart of the database ends every session and every beat: leases begin anew with it, and for $3 a missing
--- session is no evidence. The locks are listed only if a worker is suspect: a subplan runs when it is first asked.
+-- A restart of the database ends every session and every beat: for $3 after it a silent worker is not judged.
+-- The locks are listed only if there is a silent worker: a subplan runs when it is first asked.
 SELECT status.task_id, status.version, status.attempt, status.worker_id, worker.name, worker.beat_at,
        coalesce(worker.evidence, 'unknown') AS evidence
   FROM projections.task_status AS status
   LEFT JOIN (SELECT worker_id::text AS worker_id, name, beat_at,
                     CASE WHEN stopped_at IS NOT NULL THEN 'stopped'
-                         WHEN beat_at < statement_timestamp() - $1::interval
-                              AND pg_postmaster_start_time() < statement_timestamp() - $3::interval
-                              AND session_key <> ALL (ARRAY (
+                         WHEN beat_at >= statement_timestamp() - $1::interval
+                              OR pg_postmaster_start_time() > statement_timestamp() - $3::interval
+                         THEN 'alive'
+                         WHEN session_key <> ALL (ARRAY (
                                   SELECT objid::bigint
                                     FROM pg_locks
                                    WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 19531 AND granted
                                      AND database = (SELECT oid FROM pg_database
                                                       WHERE datname = current_database())))
                          THEN 'session'
-                         WHEN greatest(beat_at, pg_postmaster_start_time())
-                              < statement_timestamp() - $2::interval
-                         THEN 'lease'
+                         WHEN beat_at < statement_timestamp() - $2::interval THEN 'lease'
                          ELSE 'alive'
                     END AS evidence
                FROM ledger.workers) AS worker
@@ -56,12 +55,10 @@ SELECT status.task_id, status.version, status.attempt, status.worker_id, worker.
 
 -- name: count_leases
 -- How many workers beat within the lease $1, and how many more did one lease ago and have not since.
-SELECT count(*) FILTER (WHERE beats_since >= statement_timestamp() - $1::interval) AS held,
-       count(*) FILTER (WHERE beats_since < statement_timestamp() - $1::interval) AS just_lost
-  FROM (SELECT greatest(beat_at, pg_postmaster_start_time()) AS beats_since
-          FROM ledger.workers
-         WHERE stopped_at IS NULL) AS worker
- WHERE beats_since >= statement_timestamp() - 2 * $1::interval;
+SELECT count(*) FILTER (WHERE beat_at >= statement_timestamp() - $1::interval) AS held,
+       count(*) FILTER (WHERE beat_at < statement_timestamp() - $1::interval) AS just_lost
+  FROM ledger.workers
+ WHERE stopped_at IS NULL AND beat_at >= statement_timestamp() - 2 * $1::interval;
 
 -- name: retire_workers
 -- For a process that knows that it is alone: no worker of before lives any more.
