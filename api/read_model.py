@@ -6,7 +6,7 @@ stream itself is folded. A row that is older than its stream is served as it is.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,10 @@ from ledger.store.records import RecordedEvent
 from ledger.task import Task
 
 _UNDEFINED_TABLE = "42P01"
+# The moments that a task id can tell, with room for a day on either side.
+_FIRST = datetime(1970, 1, 2, tzinfo=UTC)
+_LAST = datetime(9999, 12, 30, tzinfo=UTC)
+_ABOVE_ALL = UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +82,6 @@ class TaskFilter:
     created_before: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PagePosition:
-    """Where a page ended: the last task on it."""
-
-    created_at: datetime
-    task_id: UUID
-
-
 class TaskReader:
     """Reads tasks for the API."""
 
@@ -109,20 +105,17 @@ class TaskReader:
             raise TaskNotFoundError(task_id)
         return view_of(events)
 
-    async def list(
-        self, task_filter: TaskFilter, *, after: PagePosition | None, limit: int
-    ) -> Sequence[TaskSummary]:
-        """Return the next page of the read model, newest first; empty where it has no table yet."""
+    async def list(self, task_filter: TaskFilter, *, below: UUID | None, limit: int) -> Sequence[TaskSummary]:
+        """Return a page of the read model, newest first, of tasks older than `below`; empty without a table."""
         rows = await self._rows(
             "list_tasks",
             task_filter.statuses,
             task_filter.kind,
             task_filter.queue,
             task_filter.tags,
-            task_filter.created_after,
-            task_filter.created_before,
-            None if after is None else after.created_at,
-            None if after is None else after.task_id,
+            max(task_filter.created_after or _FIRST, _FIRST),
+            max(task_filter.created_before or _LAST, _FIRST),
+            below or _ABOVE_ALL,
             limit,
         )
         return [TaskSummary(**_facts(row)) for row in rows]

@@ -1,6 +1,5 @@
 """GET /tasks and below: what became of the tasks."""
 
-from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from api.cursor import decode_cursor, encode_cursor
 from api.errors import InvalidRequestError, Part
 from api.json_response import JsonResponse
 from api.openapi import problems
-from api.read_model import PagePosition, TaskFilter, TaskReader, TaskSummary, TaskView
+from api.read_model import TaskFilter, TaskReader, TaskView
 from api.schemas import HistoryQuery, ListQuery
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError, TaskNotFoundError
@@ -53,10 +52,10 @@ class TaskRoutes:
             created_after=asked.created_after,
             created_before=asked.created_before,
         )
-        after = None if asked.cursor is None else decode_cursor(asked.cursor, task_filter)
-        found = await self._reader.list(task_filter, after=after, limit=asked.limit + 1)
+        below = None if asked.cursor is None else decode_cursor(asked.cursor, task_filter)
+        found = await self._reader.list(task_filter, below=below, limit=asked.limit + 1)
         page = found[: asked.limit]
-        cursor = encode_cursor(_end_of(page), task_filter) if len(found) > len(page) else None
+        cursor = encode_cursor(page[-1].task_id, task_filter) if len(found) > len(page) else None
         return JsonResponse({"tasks": page, "next_cursor": cursor})
 
     async def show(self, task_id: UUID) -> JsonResponse:
@@ -107,10 +106,6 @@ def _outcome(task: TaskView) -> object:
     if task.status == Status.FAILED and task.error is not None:
         return task.error.get("message")
     return None
-
-
-def _end_of(page: Sequence[TaskSummary]) -> PagePosition:
-    return PagePosition(page[-1].created_at, page[-1].task_id)
 
 
 def _event_body(event: RecordedEvent) -> dict[str, object]:

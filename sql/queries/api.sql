@@ -7,7 +7,9 @@ SELECT task_id, version, position, status, kind, queue, priority, tags, error, c
  WHERE task_id = $1;
 
 -- name: list_tasks
--- A page of tasks, newest first, after the last one of the page before; without what can be a megabyte each.
+-- A page of tasks, newest first, below the last one of the page before; without what can be a megabyte each.
+-- Task ids are in the order of their time, so the key serves the order and, within a day, the interval as well:
+-- the id's time is the clock of whoever submitted, created_at is the database's.
 SELECT task_id, version, position, status, kind, queue, priority, tags, error - 'traceback' AS error, cause, attempt,
        failures, losses, max_attempts, timeout_s, worker_id, ready, release_at, ready_at, progress,
        progress_message, cancel_requested, parent, correlation_id, created_at, started_at, finished_at, updated_at
@@ -16,11 +18,11 @@ SELECT task_id, version, position, status, kind, queue, priority, tags, error - 
    AND ($2::text IS NULL OR kind = $2)
    AND ($3::text IS NULL OR queue = $3)
    AND ($4::text[] IS NULL OR tags @> $4)
-   AND ($5::timestamptz IS NULL OR created_at >= $5)
-   AND ($6::timestamptz IS NULL OR created_at < $6)
-   AND ($7::timestamptz IS NULL OR (created_at, task_id) < ($7, $8::uuid))
- ORDER BY created_at DESC, task_id DESC
- LIMIT $9;
+   AND created_at >= $5 AND task_id >= ledger.least_task_id($5 - interval '1 day')
+   AND created_at < $6 AND task_id < ledger.least_task_id($6 + interval '1 day')
+   AND task_id < $7
+ ORDER BY task_id DESC
+ LIMIT $8;
 
 -- name: list_checkpoints
 -- How far every reader of the log has come.
