@@ -85,7 +85,8 @@ def test_a_moment_is_read_as_rfc_3339_and_kept_in_utc(text: str, moment: datetim
 @pytest.mark.parametrize(
     "text",
     ["", "now", "2030-01-31", "2030-01-31T09:30Z", "2030-01-31T09:30:00", "20300131T093000Z",
-     "2030-01-31T09:30:60Z", "2030-01-31T25:00:00Z", "٢٠٣٠-01-31T09:30:00Z", "2030-W05-4T09:30:00Z", "2030-01-31T09:30:00+24:00"],
+     "2030-01-31T09:30:60Z", "2030-01-31T25:00:00Z",
+     "٢٠٣٠-01-31T09:30:00Z", "2030-W05-4T09:30:00Z", "2030-01-31T09:30:00+24:00"],
 )  # fmt: skip
 def test_a_moment_of_another_shape_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequestError, match="at must be an RFC 3339 time with its offset"):
