@@ -42,7 +42,7 @@ async function refresh() {
     const body = await response.json();
     if (!response.ok) throw new Error(body.error);
     recent.replaceChildren(...body.tasks.map(row));
-    state.textContent = body.tasks.length ? `The newest ${body.tasks.length}, as of ${new Date().toLocaleTimeString()}.` : "No tasks yet.";
+    state.textContent = body.tasks.length ? `The newest ${body.tasks.length}, as of ${new Date().toLocaleTimeString()}.` : "No tasks in the read model yet.";
   } catch (error) {
     state.textContent = `Not up to date: ${error.message}`;
   }
