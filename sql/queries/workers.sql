@@ -1,17 +1,26 @@
 -- name: register_worker
 -- A new incarnation of a worker process; its session key names the advisory lock that it holds while it lives.
-INSERT INTO ledger.workers (worker_id, name, queues) VALUES ($1, $2, $3) RETURNING session_key;
+-- Asked again, because the answer was lost or the row was, it answers the same.
+INSERT INTO ledger.workers (worker_id, name, queues) VALUES ($1, $2, $3)
+ON CONFLICT (worker_id) DO UPDATE SET beat_at = clock_timestamp(), stopped_at = NULL
+RETURNING session_key;
 
 -- name: hold_worker_session
--- Held on a connection of its own: when the process dies, the lock goes at once.
-SELECT pg_advisory_lock(19531, $1);
+-- Held on a connection of its own: when the process dies, the lock goes at once. It never waits: the worker's own lost
+-- connection may still hold the lock, until the server notices.
+SELECT pg_try_advisory_lock(19531, $1);
 
 -- name: beat
--- One statement a beat: says that the worker lives, and learns the time and which of its tasks are to be cancelled.
+-- One statement a beat: says that the worker lives, and learns the time, whether it is known, and which of its tasks
+-- are to be cancelled. Whoever beats is not stopped, whatever was believed of him.
 WITH beat AS (
-    UPDATE ledger.workers SET beat_at = clock_timestamp(), running = cardinality($2::uuid[]) WHERE worker_id = $1
+    UPDATE ledger.workers
+       SET beat_at = clock_timestamp(), running = cardinality($2::uuid[]), stopped_at = NULL
+     WHERE worker_id = $1
+    RETURNING worker_id
 )
 SELECT clock_timestamp() AS now,
+       EXISTS (SELECT FROM beat) AS known,
        ARRAY (SELECT mine.task_id
                 FROM unnest($2::uuid[], $3::integer[]) AS mine (task_id, started_version)
                 JOIN ledger.events AS event

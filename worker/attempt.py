@@ -1,0 +1,131 @@
+"""The attempt: from the claim to the outcome in the ledger, and beyond it where the handler cannot be stopped."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from ledger.clock import Clock
+from ledger.errors import HandlerNotFoundError
+from ledger.store.port import EventStore
+from worker.claims import Claim
+from worker.context import TaskContext
+from worker.execution import Ending, Execution, Stopped
+from worker.outcomes import Budget, Failure, Outcome, hopeless, outcome_of
+from worker.progress import Progress
+from worker.recorder import Recorder
+from worker.registry import Handler, Registry
+from worker.threads import Threads
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every attempt of a worker works with."""
+
+    registry: Registry
+    threads: Threads[Ending]
+    store: EventStore
+    clock: Clock
+    recorder: Recorder
+
+
+class Attempt:
+    """One attempt that this worker was permitted to run."""
+
+    def __init__(self, claim: Claim, workshop: Workshop) -> None:
+        self.claim = claim
+        self._workshop = workshop
+        self._execution: Execution | None = None
+        self._progress: Progress | None = None
+        self._budget = Budget(claim.task.timeout_s, claim.task.max_attempts)
+
+    async def run(self) -> None:
+        """Run the handler and record the outcome; returns when the outcome is in the ledger, or was refused."""
+        task = self.claim.task
+        try:
+            handler = self._workshop.registry.find(task.kind)
+        except HandlerNotFoundError as error:
+            await self._record(hopeless(error))
+            return
+        self._execution = self._begin(handler)
+        try:
+            ending = await self._execution.ending()
+        finally:
+            if self._progress is not None:
+                self._progress.close()
+        await self._record(outcome_of(ending, task, self._budget))
+
+    async def run_out(self) -> None:
+        """Wait for a handler that went on after its attempt was over; what it comes up with is refused.
+
+        It holds its slot as long as it runs: a worker never does more at once than it was told to.
+        """
+        if self._execution is None or not self._execution.is_abandoned:
+            return
+        log.warning(
+            "attempt.abandoned",
+            task_id=str(self.claim.task.id),
+            kind=self.claim.task.kind,
+            attempt=self.claim.attempt,
+            consequence="the handler does not stop, and holds its slot until it ends",
+        )
+        late = await self._execution.late_ending()
+        if late is not None:
+            await self._workshop.recorder.record_late(self.claim, outcome_of(late, self.claim.task, self._budget))
+
+    def cancel(self) -> None:
+        """Tell the handler that somebody wants the task cancelled."""
+        if self._execution is not None:
+            self._execution.stop(Stopped.CANCEL)
+
+    def interrupt(self) -> None:
+        """Tell the handler that the worker stops."""
+        if self._execution is not None:
+            self._execution.stop(Stopped.SHUTDOWN)
+
+    def _begin(self, handler: Handler) -> Execution:
+        task = self.claim.task
+        if handler.timeout_seconds is not None or handler.max_attempts is not None:
+            self._budget = _narrowed(self._budget, handler)
+        if handler.signature.wants_context:
+            self._progress = Progress(self.claim, self._workshop.store, self._workshop.clock)
+        started_at = task.started_at or self._workshop.clock.now()
+        context = TaskContext(
+            task_id=task.id,
+            attempt=self.claim.attempt,
+            kind=task.kind,
+            queue=task.queue,
+            tags=tuple(task.tags),
+            deadline=started_at + timedelta(seconds=self._budget.timeout_seconds),
+            report=self._progress.report if self._progress is not None else None,
+        )
+        return Execution(
+            handler,
+            task.input,
+            context,
+            timeout_seconds=self._budget.timeout_seconds,
+            threads=self._workshop.threads,
+        )
+
+    async def _record(self, outcome: Outcome) -> None:
+        task = self.claim.task
+        if isinstance(outcome, Failure):
+            log.info(
+                "attempt.failed",
+                task_id=str(task.id),
+                kind=task.kind,
+                attempt=self.claim.attempt,
+                cause=outcome.cause.value,
+                error=outcome.error.type,
+                retry_delay_seconds=outcome.retry_delay_seconds,
+            )
+        await self._workshop.recorder.record(self.claim, outcome)
+
+
+def _narrowed(budget: Budget, handler: Handler) -> Budget:
+    return Budget(
+        timeout_seconds=min(budget.timeout_seconds, handler.timeout_seconds or budget.timeout_seconds),
+        failures_max=min(budget.failures_max, handler.max_attempts or budget.failures_max),
+    )

@@ -1,0 +1,137 @@
+"""The claims: a message is a hint, the append of Started is the permission."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from ledger.clock import Clock
+from ledger.codec import encode_pending, fold
+from ledger.errors import (
+    StoreRefusedError,
+    StoreUnavailableError,
+    TaskNotFoundError,
+    TaskStateError,
+    WrongExpectedVersionError,
+)
+from ledger.store.port import EventStore
+from ledger.store.records import Origin, RecordedEvent
+from ledger.task import Task
+from ledger.task_events import Status
+from worker.store_outage import StoreOutage
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """The permission to run one attempt of a task.
+
+    Attributes:
+        task: as it was when the attempt was started.
+        attempt: the number that fences whatever the attempt writes.
+        version: of the Started event.
+        worker_id: whose attempt it is.
+        origin: of whatever the attempt writes; its cause is the Started event.
+    """
+
+    task: Task
+    attempt: int
+    version: int
+    worker_id: str
+    origin: Origin
+
+
+class Claims:
+    """Claims tasks for one worker.
+
+    Args:
+        is_running: whether this process runs the attempt of a task already.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        clock: Clock,
+        outage: StoreOutage,
+        *,
+        worker_id: UUID,
+        is_running: Callable[[UUID, int], bool],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._outage = outage
+        self._worker_id = str(worker_id)
+        self._actor = f"worker:{worker_id}"
+        self._is_running = is_running
+
+    async def claim(self, hint: RecordedEvent) -> Claim | None:
+        """Start the task that became ready; None where it is not for us: started by another, cancelled, not ready.
+
+        While the database is away this waits, so the delivery stays unsettled.
+
+        Raises:
+            UnknownEventTypeError: an event of the task is of a later release.
+        """
+        # A task that was just submitted is that one event: it is known without a read.
+        task = fold([hint]) if hint.type == "task.submitted" and hint.version == 1 else None
+        in_doubt = False
+        while True:  # each conflict means that somebody else appended, so this ends
+            try:
+                if task is None:
+                    task = await self._load(hint.task_id)
+                    if in_doubt and self._is_ours(task):
+                        return self._claimed(task, hint)
+                return await self._start(task, hint)
+            except WrongExpectedVersionError:
+                task = None
+            except TaskStateError as refusal:
+                log.debug("delivery.stale", task_id=str(hint.task_id), reason=str(refusal))
+                return None
+            except TaskNotFoundError:
+                # The database was restored to a moment before the task; then the task is not.
+                log.warning("delivery.unknown_task", task_id=str(hint.task_id), version=hint.version)
+                return None
+            except (StoreUnavailableError, StoreRefusedError) as error:
+                task, in_doubt = None, True
+                await self._outage.sit_out(error)
+
+    async def _start(self, task: Task, hint: RecordedEvent) -> Claim:
+        task.start(worker_id=self._worker_id, now=self._clock.now())
+        expected_version, events = encode_pending(task, origin=self._origin(hint, hint.event_id))
+        await self._store.append(task.id, events, expected_version=expected_version)
+        self._outage.end()
+        return self._claimed(task, hint)
+
+    async def _load(self, task_id: UUID) -> Task:
+        task = fold(await self._store.read_stream(task_id))
+        if task is None:
+            raise TaskNotFoundError(task_id)
+        return task
+
+    def _is_ours(self, task: Task) -> bool:
+        # The append whose answer was lost has happened, unless that was another delivery of the same task.
+        return (
+            task.status is Status.RUNNING
+            and task.worker_id == self._worker_id
+            and not self._is_running(task.id, task.attempt)
+        )
+
+    def _claimed(self, task: Task, hint: RecordedEvent) -> Claim:
+        version = task.version
+        return Claim(
+            task=task,
+            attempt=task.attempt,
+            version=version,
+            worker_id=self._worker_id,
+            origin=self._origin(hint, f"{task.id}:{version}"),
+        )
+
+    def _origin(self, hint: RecordedEvent, causation_id: str) -> Origin:
+        return Origin(
+            actor=self._actor,
+            correlation_id=hint.correlation_id,
+            causation_id=causation_id,
+            traceparent=hint.traceparent,
+        )

@@ -1,0 +1,100 @@
+"""The context: what a handler may know of its attempt, and what it may say while it runs."""
+
+import math
+from collections.abc import Callable, Generator
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from ledger.errors import InvalidValueError
+
+Report = Callable[[float, str], None]
+
+
+class TaskContext:
+    """The attempt as its handler sees it; safe to use from the handler's thread.
+
+    A handler receives it in the parameter annotated with this class. A test of a handler makes its own.
+
+    Attributes:
+        task_id: the task.
+        attempt: the number of this attempt, from 1.
+        kind: the task's kind.
+        queue: the task's queue.
+        tags: the task's tags.
+        deadline: when the attempt is ended, by the ledger's clock.
+    """
+
+    def __init__(  # noqa: PLR0913 - the facts of an attempt
+        self,
+        *,
+        task_id: UUID,
+        attempt: int,
+        kind: str,
+        queue: str,
+        tags: tuple[str, ...],
+        deadline: datetime,
+        report: Report | None = None,
+    ) -> None:
+        self.task_id = task_id
+        self.attempt = attempt
+        self.kind = kind
+        self.queue = queue
+        self.tags = tags
+        self.deadline = deadline
+        self._report = report
+        self._log: structlog.stdlib.BoundLogger | None = None
+        self._stop_asked = False
+        self._stop_seen = False
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the handler should stop: by request, at its deadline, or because the worker stops.
+
+        A handler that saw True here and then ends counts as stopped, whatever it returns.
+        """
+        self._stop_seen = self._stop_asked
+        return self._stop_asked
+
+    @property
+    def stop_seen(self) -> bool:
+        """Whether the handler has learned that it should stop."""
+        return self._stop_seen
+
+    @property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """The log, with the attempt in every line."""
+        if self._log is None:
+            self._log = structlog.get_logger().bind(
+                task_id=str(self.task_id), attempt=self.attempt, kind=self.kind
+            )
+        return self._log
+
+    def progress(self, fraction: float, message: str = "") -> "Noted":
+        """Say how far the attempt got, from 0 to 1; the latest word is recorded, at most once a second.
+
+        It never waits, so a plain function calls it as it is; a coroutine may also await it.
+
+        Raises:
+            InvalidValueError: the fraction is no number.
+        """
+        if math.isnan(fraction):
+            raise InvalidValueError(field="fraction", bound="a number from 0 to 1", value=fraction)
+        if self._report is not None:
+            self._report(min(max(fraction, 0.0), 1.0), message)
+        return _NOTED
+
+    def ask_to_stop(self) -> None:
+        """Set `cancelled`; the worker does it."""
+        self._stop_asked = True
+
+
+class Noted:
+    """What may be awaited and is done already."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+_NOTED = Noted()

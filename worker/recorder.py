@@ -1,0 +1,147 @@
+"""The recorder: appends the outcome of an attempt once, and keeps what the ledger refuses as evidence."""
+
+import orjson
+import structlog
+
+from ledger.clock import Clock
+from ledger.codec import encode_pending, fold
+from ledger.errors import (
+    InvalidValueError,
+    StaleAttemptError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    TaskStateError,
+    WrongExpectedVersionError,
+)
+from ledger.jsonvalue import encode_json
+from ledger.store.port import EventStore
+from ledger.store.records import RecordedEvent, StaleWrite
+from ledger.task import Task
+from worker.claims import Claim
+from worker.errors import ResultRefusedError
+from worker.outcomes import Cancellation, Outcome, Success, hopeless, interruption
+from worker.store_outage import StoreOutage
+
+log = structlog.get_logger()
+
+
+class Recorder:
+    """Records the outcomes of one worker's attempts."""
+
+    def __init__(self, store: EventStore, clock: Clock, outage: StoreOutage, *, result_bytes_max: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._outage = outage
+        self._result_bytes_max = result_bytes_max
+
+    async def record(self, claim: Claim, outcome: Outcome) -> None:
+        """Append the outcome, however long the database is away: the attempt is fenced, so late does no harm.
+
+        The outcome of an attempt that no longer owns its task is refused and kept among the stale writes.
+        """
+        # Who asked for the cancel stands in an event that the task as it was claimed does not know.
+        known = None if isinstance(outcome, Cancellation) else claim.task
+        while True:  # each conflict means that somebody else appended, so this ends
+            try:
+                if known is None:
+                    rows = await self._store.read_stream(claim.task.id)
+                    if _holds(rows, claim, outcome):
+                        return None  # it was appended by the try whose answer was lost
+                    known = fold(rows)
+                return await self._record(known, claim, outcome)
+            except (StoreUnavailableError, StoreRefusedError) as error:
+                await self._outage.sit_out(error)
+            except WrongExpectedVersionError:
+                pass
+            except InvalidValueError as error:
+                outcome = self._unfit(outcome, error)
+            except TaskStateError:
+                outcome = interruption()  # nobody asked for the cancel, as the stream now is
+            known = None
+
+    async def record_late(self, claim: Claim, outcome: Outcome) -> None:
+        """Refuse what an abandoned handler came up with after its attempt had its outcome."""
+        while True:
+            try:
+                return await self._refuse_late(claim, outcome)
+            except (StoreUnavailableError, StoreRefusedError) as error:
+                await self._outage.sit_out(error)
+
+    async def _refuse_late(self, claim: Claim, outcome: Outcome) -> None:
+        task = fold(await self._store.read_stream(claim.task.id))
+        if task is not None:
+            staleness = StaleAttemptError(
+                task_id=task.id, attempt=claim.attempt, current_attempt=task.attempt, status=task.status
+            )
+            await self._refuse(claim, outcome, staleness)
+
+    async def _record(self, task: Task | None, claim: Claim, outcome: Outcome) -> None:
+        if task is None:
+            log.warning("attempt.unknown_task", task_id=str(claim.task.id), attempt=claim.attempt)
+            return
+        try:
+            outcome.decide(task, attempt=claim.attempt, now=self._clock.now())
+        except StaleAttemptError as refusal:
+            await self._refuse(claim, outcome, refusal)
+            return
+        bytes_max = self._bytes_max(claim, outcome)
+        expected_version, events = encode_pending(task, origin=claim.origin, bytes_max=bytes_max)
+        await self._store.append(task.id, events, expected_version=expected_version)
+        self._outage.end()
+
+    async def _refuse(self, claim: Claim, outcome: Outcome, refusal: StaleAttemptError) -> None:
+        await self._store.record_stale_write(
+            StaleWrite(
+                task_id=claim.task.id,
+                type=outcome.topic,
+                attempt=claim.attempt,
+                current_attempt=refusal.current_attempt,
+                status=refusal.status,
+                worker_id=claim.worker_id,
+                data=self._evidence(claim, outcome),
+                occurred_at=self._clock.now(),
+            )
+        )
+        log.warning(
+            "attempt.stale_write",
+            task_id=str(claim.task.id),
+            attempt=claim.attempt,
+            type=outcome.topic,
+            current_attempt=refusal.current_attempt,
+            status=refusal.status,
+        )
+
+    def _evidence(self, claim: Claim, outcome: Outcome) -> str:
+        values = outcome.as_dict(claim.attempt)
+        try:
+            return encode_json(values, field="result", bytes_max=self._bytes_max(claim, outcome))
+        except InvalidValueError as error:
+            return self._evidence(claim, self._unfit(outcome, error))
+
+    def _bytes_max(self, claim: Claim, outcome: Outcome) -> int | None:
+        # The bound is the result's; around it stands the event's JSON. A failure's texts have their own bounds.
+        if not isinstance(outcome, Success):
+            return None
+        return self._result_bytes_max + len(f'{{"attempt":{claim.attempt},"result":}}')
+
+    def _unfit(self, outcome: Outcome, error: InvalidValueError) -> Outcome:
+        if not isinstance(outcome, Success):
+            raise error  # whatever a failure says was made fit before
+        if error.bound.endswith("bytes"):
+            return hopeless(
+                ResultRefusedError(
+                    f"it must be at most {self._result_bytes_max} bytes of JSON (LEDGER_RESULT_BYTES_MAX), "
+                    f"got {len(orjson.dumps(outcome.result))}"
+                )
+            )
+        return hopeless(ResultRefusedError(str(error)))
+
+
+def _holds(rows: list[RecordedEvent], claim: Claim, outcome: Outcome) -> bool:
+    return any(
+        row.version > claim.version
+        and row.type == outcome.topic
+        and row.actor == claim.origin.actor
+        and row.causation_id == claim.origin.causation_id
+        for row in rows
+    )
