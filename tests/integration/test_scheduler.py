@@ -109,6 +109,21 @@ async def test_a_read_model_that_is_behind_releases_nothing_twice(ledger: Ledger
     assert await types_of(ledger, task_id) == ["submitted", "released"]
 
 
+async def test_a_read_model_that_is_behind_releases_nothing_before_its_new_time(ledger: Ledger) -> None:
+    (task_id,) = await submitted(ledger)
+    await _fail(ledger, task_id, retry_delay_seconds=0.001)
+    await caught_up(ledger)
+    await ledger.commands.decide(
+        task_id,
+        lambda task: task.release(reason=ReleaseReason.RETRY, now=ledger.clock.now()),
+        origin=Origin(actor="scheduler"),
+    )
+    await _fail(ledger, task_id, retry_delay_seconds=3600)
+
+    assert await Releaser(ledger).run_once() == 0
+    assert (await types_of(ledger, task_id))[-1] == "failed"
+
+
 async def test_two_releasers_at_once_release_each_task_once(ledger: Ledger) -> None:
     task_ids = await submitted(ledger, 30, run_at=ledger.clock.now() + HOUR)
     await caught_up(ledger)
