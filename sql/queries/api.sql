@@ -1,10 +1,10 @@
--- name: find_task
--- Everything that the read model knows of one task.
+-- name: find_tasks
+-- Everything that the read model knows of some tasks.
 SELECT task_id, version, position, status, kind, queue, priority, tags, error, cause, attempt, failures, losses,
        max_attempts, timeout_s, worker_id, ready, release_at, ready_at, progress, progress_message,
        cancel_requested, parent, correlation_id, created_at, started_at, finished_at, updated_at, input, result
   FROM projections.task_status
- WHERE task_id = $1;
+ WHERE task_id = ANY ($1::uuid[]);
 
 -- name: list_tasks
 -- A page of tasks, newest first, below the last one of the page before; without what can be a megabyte each.

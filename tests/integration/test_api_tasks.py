@@ -1,5 +1,6 @@
 """GET /tasks/{id} and below: a task is found as soon as its submit was answered, and told as the seed told it."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -16,6 +17,11 @@ from ledger.task_events import Cause, TaskError
 from tests.integration.api_given import UNKNOWN_ID, assert_problem, opened_api, submitted
 
 WORKER = Origin(actor="worker:1")
+APPEND_UNKNOWN = """
+    INSERT INTO ledger.events (task_id, version, type, schema_version, kind, queue, data, occurred_at, actor,
+                               correlation_id)
+    VALUES ($1, 2, 'task.dreamt', 1, 'default', 'default', '{}', now(), 'client', 'c')
+"""
 GO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,5}[1-9])?Z")
 
 
@@ -151,6 +157,20 @@ async def test_a_long_history_is_read_page_by_page(client: httpx.AsyncClient, le
     assert [event["version"] for event in last["events"]] == [3]
     assert last["next_after_version"] is None
     assert beyond == {"events": [], "next_after_version": None}
+
+
+async def test_an_event_that_this_release_does_not_know_spoils_only_its_own_task(
+    client: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    spoilt, sound = await submitted(client), await submitted(client)
+    async with ledger.database.connection() as connection:
+        await connection.execute(APPEND_UNKNOWN, UUID(spoilt))
+
+    answers = await asyncio.gather(*(client.get(f"/tasks/{task_id}/status") for task_id in (spoilt, sound)))
+
+    assert_problem(answers[0], 500, "Internal server error")
+    assert answers[1].json()["task_id"] == sound
+    assert (await client.get(f"/tasks/{spoilt}/events")).json()["events"][1]["type"] == "task.dreamt"
 
 
 @pytest.mark.parametrize("below", ["", "/status", "/events", "/events?after_version=5"])
