@@ -60,7 +60,7 @@ def _without_nul(text: str) -> str:
 
 Moment = Annotated[datetime, PlainValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Text = Annotated[str, AfterValidator(_without_nul)]
-Tag = Annotated[Text, Field(min_length=1, max_length=TAG_CHARS_MAX)]
+Tag = Annotated[str, Field(min_length=1, max_length=TAG_CHARS_MAX), AfterValidator(_without_nul)]
 
 
 class _Request(BaseModel):
