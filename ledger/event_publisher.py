@@ -6,13 +6,16 @@ What can go wrong with one event for good, and what then happens (each is logged
 - The broker refuses its work queue (declared with other arguments, access denied): it is published all the same
   for everybody else who is bound to the exchange, without insisting on a work queue; so are the next events of
   that task queue for a while.
+- The broker refuses it even so, because it is too large: it is published without its data.
 
-Either way a task that was to become ready stays ready in the ledger without a message, and the reconciler
+Whichever it is, a task that was to become ready stays ready in the ledger without a message, and the reconciler
 releases it again until a worker starts it. Everything else the broker may take later; it holds up the log.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -20,12 +23,14 @@ import structlog
 
 from ledger.broker.port import Broker, OutgoingMessage
 from ledger.errors import BrokerRefusedError, InvalidValueError
-from ledger.messages import outgoing
+from ledger.messages import outgoing, without_data
 from ledger.store.records import RecordedEvent
 
 log = structlog.get_logger()
 
 _REFUSED_QUEUE_SECONDS = 5.0
+# How much is encoded without the event loop getting a turn: about a millisecond.
+_TURN_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +48,22 @@ class EncodedBatch:
     owners: Sequence[int]
 
     @classmethod
-    def of(cls, events: Sequence[RecordedEvent]) -> Self:
-        """Encode a batch; what cannot be encoded is logged and left out."""
-        encoded = [(index, _encoded(event)) for index, event in enumerate(events)]
-        kept = [(index, message) for index, message in encoded if message is not None]
-        return cls(
-            [event.position for event in events], [message for _, message in kept], [index for index, _ in kept]
-        )
+    async def of(cls, events: Sequence[RecordedEvent]) -> Self:
+        """Encode a batch, letting others run in between; what cannot be encoded is logged and left out."""
+        messages: list[OutgoingMessage] = []
+        owners: list[int] = []
+        turn_bytes = 0
+        for index, event in enumerate(events):
+            message = _encoded(event)
+            if message is None:
+                continue
+            messages.append(message)
+            owners.append(index)
+            turn_bytes += len(message.body)
+            if turn_bytes >= _TURN_BYTES:
+                turn_bytes = 0
+                await asyncio.sleep(0)
+        return cls([event.position for event in events], messages, owners)
 
 
 class EventPublisher:
@@ -64,7 +78,7 @@ class EventPublisher:
 
         Raises:
             BrokerUnavailableError: not even the first one was confirmed in time.
-            BrokerRefusedError: the broker refuses the first one, with or without a work queue.
+            BrokerRefusedError: the broker refuses the first one in every form.
         """
         messages = batch.messages
         if not messages:
@@ -88,10 +102,12 @@ class EventPublisher:
         log.error("relay.event_refused", event_id=message.message_id, queue=message.queue, reason=str(error))
         if isinstance(error, InvalidValueError):
             return 1
-        if not message.must_route:
-            raise error
-        self._refused_until[message.queue] = time.monotonic() + _REFUSED_QUEUE_SECONDS
-        return await self._broker.publish([replace(message, must_route=False)])
+        if message.must_route:
+            with suppress(BrokerRefusedError):
+                taken = await self._broker.publish([replace(message, must_route=False)])
+                self._refused_until[message.queue] = time.monotonic() + _REFUSED_QUEUE_SECONDS
+                return taken
+        return await self._broker.publish([without_data(message)])
 
     def _unrefused(self, message: OutgoingMessage) -> OutgoingMessage:
         if not message.must_route:

@@ -46,6 +46,19 @@ def outgoing(event: RecordedEvent) -> OutgoingMessage:
     )
 
 
+def without_data(message: OutgoingMessage) -> OutgoingMessage:
+    """Return the message with all that announces the event but its data; it makes no task ready."""
+    event = orjson.loads(message.body)
+    event["data"] = {}
+    return OutgoingMessage(
+        message_id=message.message_id,
+        routing_key=_routing_key(message.queue, event["type"], None),
+        body=orjson.dumps(event),
+        queue=message.queue,
+        must_route=False,
+    )
+
+
 def incoming(body: bytes) -> RecordedEvent:
     """Return the event that a message announces.
 

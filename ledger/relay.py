@@ -38,6 +38,7 @@ class Relay:
         self._ledger = ledger
         self._batch_size_max = ledger.settings.relay_batch_size_max
         self._publisher = EventPublisher(broker)
+        self._position = 0  # the last one known, for the log lines of an outage
         self._outage = Outage(ROLE, retry_seconds_max=ledger.settings.broker_retry_seconds_max)
 
     async def run_once(self) -> int:
@@ -56,7 +57,7 @@ class Relay:
                 raise
             except LedgerError as error:
                 # Whatever went wrong, the lead is given up: a relay that stands by may fare better.
-                await self._outage.wait(error)
+                await self._outage.wait(error, position=self._position)
 
     async def _lead(self, connection: asyncpg.Connection) -> None:
         async with self._subscription() as subscription:
@@ -73,12 +74,14 @@ class Relay:
 
     async def _drain(self, subscription: Subscription, checkpoint: Checkpoint) -> int:
         published = 0
+        self._position = checkpoint.position
         ahead = self._read_ahead(subscription, checkpoint.position)
         try:
             while (batch := await ahead).positions:
                 ahead = self._read_ahead(subscription, batch.positions[-1])
                 taken = await self._publisher.publish(batch)
                 await checkpoint.advance(batch.positions[taken - 1])
+                self._position = checkpoint.position
                 published += taken
                 if taken < len(batch.positions):
                     await _drop(ahead)
@@ -92,7 +95,7 @@ class Relay:
 
     async def _read(self, subscription: Subscription, position: int) -> EncodedBatch:
         # Encoded here and not where it is published: the broker confirms the batch before it meanwhile.
-        return EncodedBatch.of(await subscription.read(after=position, limit=self._batch_size_max))
+        return await EncodedBatch.of(await subscription.read(after=position, limit=self._batch_size_max))
 
     def _subscription(self) -> AbstractAsyncContextManager[Subscription]:
         seconds = self._ledger.settings.poll_interval_seconds

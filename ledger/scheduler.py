@@ -90,15 +90,17 @@ class Scheduler:
         await together(*(self._repeat(chore) for chore in chores))
 
     async def _repeat(self, chore: Chore) -> None:
+        trouble = Outage(f"{ROLE}.{chore.name}", retry_seconds_max=self._ledger.settings.broker_retry_seconds_max)
         while True:
             seconds = chore.interval_seconds
             try:
                 await chore.do()
+                trouble.end()
                 self._outage.end()
             except StoreUnavailableError:
                 raise
-            except Exception as error:  # one chore that cannot be done must not keep the others from being done
-                log.exception("scheduler.chore_failed", chore=chore.name, reason=str(error))
+            except Exception as error:  # noqa: BLE001 - one chore that fails must not keep the others from being done
+                await trouble.wait(error)
                 seconds = min(seconds, _RETRY_SECONDS_MAX)
             await asyncio.sleep(seconds * _random.uniform(1 - _JITTER, 1 + _JITTER))
 

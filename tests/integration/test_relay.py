@@ -71,6 +71,24 @@ class RefusingBroker(RecordingBroker):
         return await super().publish(messages)
 
 
+class SmallBroker(RecordingBroker):
+    """Refuses messages of more than a kilobyte."""
+
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> int:
+        """Publish as the class says."""
+        if any(len(message.body) > 1024 for message in messages):
+            raise BrokerRefusedError("the message is too large")
+        return await super().publish(messages)
+
+
+class ClosedBroker(RecordingBroker):
+    """Refuses everything, as when the access is denied."""
+
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> int:
+        """Publish as the class says."""
+        raise BrokerRefusedError(f"access denied to publish {len(messages)} messages")
+
+
 class InterruptedBroker(RecordingBroker):
     """Takes everything; then something happens before the relay learns of it."""
 
@@ -206,6 +224,28 @@ async def test_a_refused_work_queue_holds_up_neither_its_events_nor_other_queues
     assert published == 6
     assert Counter(message.must_route for message in broker.published) == {True: 4, False: 2}
     assert [line["event_id"] for line in logs if line["event"] == "relay.event_refused"] == [f"{broken[0]}:1"]
+
+
+async def test_an_event_that_is_too_large_is_announced_without_its_data(ledger: Ledger) -> None:
+    before = await submitted(ledger, 3)
+    (large,) = await submitted(ledger, input="x" * 2000)
+    after = await submitted(ledger, 3)
+    broker = SmallBroker()
+
+    assert await Relay(ledger, broker).run_once() == 7
+
+    assert broker.ids == [f"{task_id}:1" for task_id in (*before, large, *after)]
+    assert [message.routing_key for message in broker.published if not message.must_route] == ["default.submitted"]
+    assert broker.depth("default") == 6
+
+
+async def test_a_broker_that_refuses_everything_holds_the_relay_where_it_is(ledger: Ledger) -> None:
+    await submitted(ledger, 3)
+
+    with pytest.raises(BrokerRefusedError):
+        await Relay(ledger, ClosedBroker()).run_once()
+
+    assert await Relay(ledger, RecordingBroker()).run_once() == 3
 
 
 async def test_events_reach_the_work_queue_through_rabbitmq(database_url: str, rabbitmq_url: str) -> None:

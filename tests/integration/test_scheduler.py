@@ -214,7 +214,7 @@ async def test_a_chore_that_the_database_refuses_does_not_stop_the_others(ledger
         async with running(Scheduler(ledger).run()):
             await eventually(lambda: _is_released(ledger, task_id), what="the task is released")
 
-    assert [line["chore"] for line in logs if line["event"] == "scheduler.chore_failed"] == ["partitions"]
+    assert [line["role"] for line in logs if line["event"] == "role.interrupted"] == ["scheduler.partitions"]
 
 
 async def _pass(ledger: Ledger, time: timedelta) -> None:
