@@ -1,0 +1,275 @@
+"""The contract of the event store, held by every adapter."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from ledger.errors import InvalidValueError, StoreRefusedError, WrongExpectedVersionError
+from ledger.settings import load_settings
+from ledger.store.connection import open_database
+from ledger.store.memory import MemoryEventStore
+from ledger.store.port import EventStore
+from ledger.store.postgres import open_store
+from ledger.store.records import NewEvent, Origin, StaleWrite
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[EventStore]:
+    if request.param == "memory":
+        yield MemoryEventStore()
+        return
+    url = request.getfixturevalue("database_url")
+    settings = load_settings(database_url=url)
+    async with open_database(settings, url) as database, open_store(database, settings) as opened:
+        yield opened
+
+
+def event(number: int = 0, *, kind: str = "letter", data: str | None = None) -> NewEvent:
+    return NewEvent(
+        type="task.submitted",
+        schema_version=1,
+        kind=kind,
+        queue="default",
+        data=data or f'{{"number": {number}}}',
+        occurred_at=NOW,
+        origin=Origin(actor="client", causation_id="cause", traceparent="trace"),
+    )
+
+
+async def versions(store: EventStore, task_id: UUID) -> list[int]:
+    return [row.version for row in await store.read_stream(task_id)]
+
+
+async def test_appended_event_comes_back_as_it_was(store: EventStore) -> None:
+    task_id = uuid4()
+
+    receipt = await store.append(task_id, [event(7)], expected_version=0)
+
+    [row] = await store.read_stream(task_id)
+    assert (row.task_id, row.version, row.position) == (task_id, 1, receipt.position)
+    assert (row.type, row.schema_version, row.kind, row.queue) == ("task.submitted", 1, "letter", "default")
+    assert row.data == '{"number": 7}'
+    assert row.occurred_at == NOW
+    assert row.recorded_at == receipt.recorded_at
+    assert (row.actor, row.causation_id, row.traceparent) == ("client", "cause", "trace")
+    assert row.correlation_id == str(task_id)
+
+
+async def test_expected_version_behind_the_stream_is_refused_and_records_nothing(store: EventStore) -> None:
+    task_id = uuid4()
+    await store.append(task_id, [event(), event()], expected_version=0)
+
+    with pytest.raises(WrongExpectedVersionError):
+        await store.append(task_id, [event()], expected_version=1)
+
+    assert await versions(store, task_id) == [1, 2]
+
+
+async def test_expected_version_ahead_of_the_stream_is_refused_and_records_nothing(store: EventStore) -> None:
+    task_id = uuid4()
+    await store.append(task_id, [event()], expected_version=0)
+
+    with pytest.raises(WrongExpectedVersionError):
+        await store.append(task_id, [event()], expected_version=2)
+
+    assert await versions(store, task_id) == [1]
+
+
+async def test_expected_version_of_a_stream_that_does_not_exist_is_refused(store: EventStore) -> None:
+    task_id = uuid4()
+
+    with pytest.raises(WrongExpectedVersionError):
+        await store.append(task_id, [event()], expected_version=1)
+
+    assert await versions(store, task_id) == []
+
+
+async def test_same_append_twice_is_recorded_once(store: EventStore) -> None:
+    task_id = uuid4()
+    await store.append(task_id, [event()], expected_version=0)
+
+    with pytest.raises(WrongExpectedVersionError):
+        await store.append(task_id, [event()], expected_version=0)
+
+    assert await versions(store, task_id) == [1]
+
+
+async def test_of_many_appends_at_once_exactly_one_wins(store: EventStore) -> None:
+    task_id = uuid4()
+
+    answers = await asyncio.gather(
+        *(store.append(task_id, [event(number)], expected_version=0) for number in range(20)),
+        return_exceptions=True,
+    )
+
+    refused = [answer for answer in answers if isinstance(answer, WrongExpectedVersionError)]
+    assert len(refused) == 19
+    assert await versions(store, task_id) == [1]
+
+
+async def test_many_writers_that_try_again_leave_no_gap_and_no_duplicate(store: EventStore) -> None:
+    task_id = uuid4()
+
+    async def append_one() -> None:
+        while True:
+            try:
+                await store.append(task_id, [event()], expected_version=len(await versions(store, task_id)))
+            except WrongExpectedVersionError:
+                continue
+            return
+
+    await asyncio.gather(*(append_one() for _ in range(12)))
+
+    assert await versions(store, task_id) == list(range(1, 13))
+
+
+async def test_append_of_several_events_is_recorded_whole_and_in_order(store: EventStore) -> None:
+    task_id = uuid4()
+
+    receipt = await store.append(task_id, [event(1), event(2), event(3)], expected_version=0)
+
+    rows = await store.read_stream(task_id)
+    assert [row.data for row in rows] == ['{"number": 1}', '{"number": 2}', '{"number": 3}']
+    assert sorted(row.position for row in rows) == [row.position for row in rows]
+    assert (receipt.version, receipt.position) == (3, rows[-1].position)
+
+
+async def test_append_of_several_events_that_conflicts_is_refused_whole(store: EventStore) -> None:
+    task_id = uuid4()
+
+    answers = await asyncio.gather(
+        store.append(task_id, [event(1)], expected_version=0),
+        *(store.append(task_id, [event(2), event(3)], expected_version=0) for _ in range(5)),
+        return_exceptions=True,
+    )
+
+    winners = [answer for answer in answers if not isinstance(answer, BaseException)]
+    assert len(winners) == 1
+    assert len(await store.read_stream(task_id)) == winners[0].version
+
+
+async def test_conflict_of_one_stream_does_not_disturb_those_beside_it(store: EventStore) -> None:
+    taken, fresh = uuid4(), [uuid4() for _ in range(10)]
+    await store.append(taken, [event()], expected_version=0)
+
+    answers = await asyncio.gather(
+        *(store.append(task_id, [event()], expected_version=0) for task_id in [*fresh[:5], taken, *fresh[5:]]),
+        return_exceptions=True,
+    )
+
+    assert isinstance(answers[5], WrongExpectedVersionError)
+    assert [len(await versions(store, task_id)) for task_id in fresh] == [1] * 10
+
+
+async def test_log_holds_every_event_once_in_the_order_of_positions(store: EventStore) -> None:
+    tasks = [uuid4() for _ in range(30)]
+    await asyncio.gather(*(store.append(task_id, [event(), event()], expected_version=0) for task_id in tasks))
+
+    log = await store.read_log(after=0, upto=await store.safe_position(), limit=1000)
+
+    assert sorted(row.event_id for row in log) == sorted(f"{task}:{n}" for task in tasks for n in (1, 2))
+    assert [row.position for row in log] == sorted({row.position for row in log})
+
+
+async def test_log_is_read_between_its_bounds_and_in_pages(store: EventStore) -> None:
+    for _ in range(5):
+        await store.append(uuid4(), [event()], expected_version=0)
+    positions = [row.position for row in await store.read_log(after=0, upto=10_000, limit=100)]
+
+    page = await store.read_log(after=positions[0], upto=positions[3], limit=2)
+
+    assert [row.position for row in page] == positions[1:3]
+    assert await store.read_log(after=positions[-1], upto=10_000, limit=100) == []
+
+
+async def test_stream_is_read_after_a_version_and_up_to_a_limit(store: EventStore) -> None:
+    task_id = uuid4()
+    await store.append(task_id, [event(n) for n in range(5)], expected_version=0)
+
+    rows = await store.read_stream(task_id, after_version=1, limit=2)
+
+    assert [row.version for row in rows] == [2, 3]
+
+
+async def test_many_streams_are_read_in_one_go_and_the_unknown_has_no_entry(store: EventStore) -> None:
+    first, second, unknown = uuid4(), uuid4(), uuid4()
+    await store.append(first, [event(), event()], expected_version=0)
+    await store.append(second, [event()], expected_version=0)
+
+    streams = await store.read_streams([second, unknown, first])
+
+    assert {task: [row.version for row in rows] for task, rows in streams.items()} == {first: [1, 2], second: [1]}
+
+
+async def test_append_wakes_who_listens(store: EventStore) -> None:
+    async with store.appends() as signal:
+        while await signal.wait(0.05):
+            pass
+        waiting = asyncio.create_task(signal.wait(10))
+        await store.append(uuid4(), [event()], expected_version=0)
+
+        assert await waiting is True
+
+
+async def test_who_listens_in_silence_is_let_go_after_the_timeout(store: EventStore) -> None:
+    async with store.appends() as signal:
+        while await signal.wait(0.05):
+            pass
+
+        assert await signal.wait(0.01) is False
+
+
+async def test_append_of_nothing_is_refused(store: EventStore) -> None:
+    with pytest.raises(InvalidValueError, match="events must be at least one"):
+        await store.append(uuid4(), [], expected_version=0)
+
+
+async def test_expected_version_below_zero_is_refused(store: EventStore) -> None:
+    with pytest.raises(InvalidValueError, match="expected_version must be at least 0, got -1"):
+        await store.append(uuid4(), [event()], expected_version=-1)
+
+
+async def test_caller_that_gives_up_does_not_disturb_those_behind_it(store: EventStore) -> None:
+    impatient = asyncio.create_task(store.append(uuid4(), [event()], expected_version=0))
+    patient = uuid4()
+    waiting = asyncio.create_task(store.append(patient, [event()], expected_version=0))
+    await asyncio.sleep(0)
+
+    impatient.cancel()
+
+    assert (await waiting).version == 1
+    assert await versions(store, patient) == [1]
+
+
+async def test_refused_write_is_kept_with_its_facts(store: EventStore) -> None:
+    write = StaleWrite(
+        task_id=uuid4(), type="task.completed", attempt=1, current_attempt=2, status="RUNNING",
+        worker_id="w1", data='{"attempt": 1}', occurred_at=NOW,
+    )  # fmt: skip
+
+    await store.record_stale_write(write)
+
+    [kept] = await store.read_stale_writes(write.task_id)
+    assert (kept.type, kept.attempt, kept.current_attempt) == ("task.completed", 1, 2)
+    assert (kept.status, kept.worker_id, kept.data, kept.occurred_at) == ("RUNNING", "w1", write.data, NOW)
+    assert await store.read_stale_writes(uuid4()) == []
+
+
+async def test_event_that_postgres_refuses_fails_alone(database_url: str) -> None:
+    settings = load_settings(database_url=database_url)
+    async with open_database(settings, database_url) as database, open_store(database, settings) as store:
+        good = [uuid4() for _ in range(5)]
+
+        answers = await asyncio.gather(
+            *(store.append(task_id, [event()], expected_version=0) for task_id in good),
+            store.append(uuid4(), [event(data='"\\u0000"')], expected_version=0),
+            return_exceptions=True,
+        )
+
+        assert isinstance(answers[-1], StoreRefusedError)
+        assert [len(await versions(store, task_id)) for task_id in good] == [1] * 5
