@@ -23,7 +23,7 @@ import structlog
 
 from ledger.broker.port import Broker, OutgoingMessage
 from ledger.errors import BrokerRefusedError, InvalidValueError
-from ledger.messages import outgoing, without_data
+from ledger.messages import outgoing, position_of, without_data
 from ledger.store.records import RecordedEvent
 
 log = structlog.get_logger()
@@ -99,7 +99,13 @@ class EventPublisher:
     async def _publish_refused(
         self, message: OutgoingMessage, error: BrokerRefusedError | InvalidValueError
     ) -> int:
-        log.error("relay.event_refused", event_id=message.message_id, queue=message.queue, reason=str(error))
+        log.error(
+            "relay.event_refused",
+            position=position_of(message),
+            event_id=message.message_id,
+            queue=message.queue,
+            reason=str(error),
+        )
         if isinstance(error, InvalidValueError):
             return 1
         if message.must_route:

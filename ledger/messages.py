@@ -46,6 +46,11 @@ def outgoing(event: RecordedEvent) -> OutgoingMessage:
     )
 
 
+def position_of(message: OutgoingMessage) -> int:
+    """Return where the event that a message announces stands in the log."""
+    return int(orjson.loads(message.body)["ledgerposition"])
+
+
 def without_data(message: OutgoingMessage) -> OutgoingMessage:
     """Return the message with all that announces the event but its data; it makes no task ready."""
     event = orjson.loads(message.body)

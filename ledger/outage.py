@@ -31,6 +31,11 @@ class Outage:
         self._failures = 0
         self._said_at = 0.0
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the last try failed."""
+        return self._failures > 0
+
     async def wait(self, error: Exception, **facts: object) -> None:
         """Note a failed try and wait before the next one: exponentially longer, the upper half of it by chance."""
         self._say(error, facts)

@@ -11,6 +11,7 @@ move the checkpoint. An event that can never be published does not hold up all o
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 import asyncpg
@@ -23,12 +24,16 @@ from ledger.errors import ConfigurationError, LedgerError
 from ledger.event_publisher import EncodedBatch, EventPublisher
 from ledger.leader import leading, still_leads, while_leading
 from ledger.outage import Outage
+from ledger.store.records import RecordedEvent
 from ledger.subscription import Subscription, subscribe
 
 log = structlog.get_logger()
 
 ROLE = "relay"
 _PROBE_SECONDS = 5.0
+_FIRST_BATCH_SIZE = 100
+_BATCH_GROWTH = 4
+_BATCH_BYTES_MAX = 32 * 1024 * 1024
 
 
 class Relay:
@@ -36,7 +41,7 @@ class Relay:
 
     def __init__(self, ledger: Ledger, broker: Broker) -> None:
         self._ledger = ledger
-        self._batch_size_max = ledger.settings.relay_batch_size_max
+        self._batch_size = min(_FIRST_BATCH_SIZE, ledger.settings.relay_batch_size_max)
         self._publisher = EventPublisher(broker)
         self._position = 0  # the last one known, for the log lines of an outage
         self._outage = Outage(ROLE, retry_seconds_max=ledger.settings.broker_retry_seconds_max)
@@ -62,7 +67,8 @@ class Relay:
     async def _lead(self, connection: asyncpg.Connection) -> None:
         async with self._subscription() as subscription:
             checkpoint = await Checkpoint.read(connection, ROLE)
-            log.info("relay.leading", position=checkpoint.position)
+            if not self._outage.is_on:
+                log.info("relay.leading", position=checkpoint.position)
             probe_at = time.monotonic() + _PROBE_SECONDS
             while True:
                 await self._drain(subscription, checkpoint)
@@ -95,11 +101,25 @@ class Relay:
 
     async def _read(self, subscription: Subscription, position: int) -> EncodedBatch:
         # Encoded here and not where it is published: the broker confirms the batch before it meanwhile.
-        return await EncodedBatch.of(await subscription.read(after=position, limit=self._batch_size_max))
+        events = await subscription.read(after=position, limit=self._batch_size)
+        if events:
+            self._batch_size = next_batch_size(events, size_max=self._ledger.settings.relay_batch_size_max)
+        return await EncodedBatch.of(events)
 
     def _subscription(self) -> AbstractAsyncContextManager[Subscription]:
         seconds = self._ledger.settings.poll_interval_seconds
         return subscribe(self._ledger.store, poll_interval_seconds=seconds)
+
+
+def next_batch_size(events: Sequence[RecordedEvent], *, size_max: int) -> int:
+    """Return how many events to read next, when these were the last.
+
+    An event may be a megabyte. So a relay begins with few, reads more while they are small, and a backlog of large
+    ones cannot fill its memory, nor do so again each time that it is started again.
+    """
+    mean_bytes = sum(len(event.data) for event in events) // len(events) + 1
+    grown = max(_FIRST_BATCH_SIZE, len(events) * _BATCH_GROWTH)
+    return max(1, min(size_max, grown, _BATCH_BYTES_MAX // mean_bytes))
 
 
 async def _drop(reading: "asyncio.Task[EncodedBatch]") -> None:

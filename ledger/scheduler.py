@@ -85,7 +85,8 @@ class Scheduler:
             await still_leads(connection)
             return 0
 
-        log.info("scheduler.leading")
+        if not self._outage.is_on:
+            log.info("scheduler.leading")
         chores = (*self._chores, Chore("probe", _PROBE_SECONDS, probe))
         await together(*(self._repeat(chore) for chore in chores))
 

@@ -50,7 +50,9 @@ def _start(task: Task, *, worker_id: str, ledger: Ledger) -> None:
 
 async def caught_up(ledger: Ledger) -> None:
     """Bring the read model up to the end of the log."""
-    await Projector(ledger, [TASK_STATUS]).run_once()
+    projector = Projector(ledger, [TASK_STATUS])
+    while await projector.run_once():
+        pass
 
 
 async def types_of(ledger: Ledger, task_id: UUID) -> list[str]:

@@ -16,7 +16,7 @@ from ledger.broker.port import Broker, Delivery, OutgoingMessage
 from ledger.errors import BrokerRefusedError, LeadershipLostError, StoreUnavailableError
 from ledger.messages import incoming
 from ledger.migrate import migrate
-from ledger.relay import Relay
+from ledger.relay import Relay, next_batch_size
 from tests.integration.given import eventually, execute, fetch, opened, running, started, submitted
 from tests.services.private_postgres import PrivatePostgres
 from tests.services.private_rabbitmq import PrivateRabbitmq
@@ -126,6 +126,19 @@ async def test_batches_smaller_than_the_log_leave_nothing_out(database_url: str)
         assert broker.ids == [f"{task_id}:1" for task_id in task_ids]
 
 
+async def test_the_next_batch_is_larger_while_events_are_small_and_fits_the_memory_when_they_are_large(
+    ledger: Ledger,
+) -> None:
+    await submitted(ledger, 2)
+    await submitted(ledger, 2, input="x" * 1_000_000)
+    small, large = [await ledger.store.read_log(after=after, upto=4, limit=2) for after in (0, 2)]
+
+    assert next_batch_size(small, size_max=1000) == 100
+    assert next_batch_size(small * 60, size_max=1000) == 480
+    assert next_batch_size(small * 500, size_max=1000) == 1000
+    assert next_batch_size(large * 500, size_max=1000) == 33
+
+
 async def test_what_lies_behind_the_confirmed_prefix_is_published_again(ledger: Ledger) -> None:
     task_ids = await submitted(ledger, 7)
     broker = StingyBroker()
@@ -223,7 +236,8 @@ async def test_a_refused_work_queue_holds_up_neither_its_events_nor_other_queues
 
     assert published == 6
     assert Counter(message.must_route for message in broker.published) == {True: 4, False: 2}
-    assert [line["event_id"] for line in logs if line["event"] == "relay.event_refused"] == [f"{broken[0]}:1"]
+    refusals = [(line["event_id"], line["position"]) for line in logs if line["event"] == "relay.event_refused"]
+    assert refusals == [(f"{broken[0]}:1", 3)]
 
 
 async def test_an_event_that_is_too_large_is_announced_without_its_data(ledger: Ledger) -> None:
