@@ -1,0 +1,130 @@
+"""A generation of a read model: the live one in the schema `projections`, or the next one that a rebuild makes.
+
+A generation is its tables in one schema, and its checkpoint. Whoever holds the lock on the checkpoint's row is the
+only one who folds into it, swaps it or makes it anew.
+"""
+
+import re
+from dataclasses import dataclass
+
+import asyncpg
+
+from ledger.queries import query
+from projections.errors import ReadModelMissingError, ReadModelVersionError
+from projections.projection import Projection
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Where a generation lives."""
+
+    schema: str
+    checkpoint_suffix: str
+
+    def checkpoint_of(self, projection: Projection) -> str:
+        """Return the name of the generation's checkpoint."""
+        return f"projection:{projection.name}{self.checkpoint_suffix}"
+
+
+LIVE = Generation(schema="projections", checkpoint_suffix="")
+NEXT = Generation(schema="projections_next", checkpoint_suffix=":next")
+
+
+_MARK = re.compile(r"version (\d+)")
+
+
+async def lock_checkpoint(connection: asyncpg.Connection, projection: Projection, generation: Generation) -> int:
+    """Wait until nobody else folds into the generation, and return its position.
+
+    Raises:
+        ReadModelMissingError: it has no checkpoint.
+    """
+    position = await connection.fetchval(query("lock_checkpoint"), generation.checkpoint_of(projection))
+    if position is None:
+        raise ReadModelMissingError(projection.name)
+    return int(position)
+
+
+async def enter(connection: asyncpg.Connection, projection: Projection, generation: Generation) -> None:
+    """Make the tables' names mean this generation for the rest of the transaction.
+
+    Raises:
+        ReadModelMissingError: it has no tables.
+        ReadModelVersionError: another version of the projection made them.
+    """
+    await connection.execute(query("enter_generation"), generation.schema)
+    version = await read_version(connection, projection, generation)
+    if version is None:
+        raise ReadModelMissingError(projection.name)
+    if version != projection.version:
+        raise ReadModelVersionError(name=projection.name, made_by=version, expected=projection.version)
+
+
+async def read_version(
+    connection: asyncpg.Connection, projection: Projection, generation: Generation
+) -> int | None:
+    """Return which version of the projection made the generation: 0 is not known, None is no generation."""
+    mark = await connection.fetchval(query("generation_mark"), generation.schema, projection.tables[0])
+    if mark is None:
+        return None
+    match = _MARK.fullmatch(mark)
+    return int(match[1]) if match else 0
+
+
+async def make_missing_live(connection: asyncpg.Connection, projection: Projection) -> bool:
+    """Make an empty live generation where its tables or its checkpoint are missing; return whether they were."""
+    name = LIVE.checkpoint_of(projection)
+    async with connection.transaction(isolation="read_committed"):
+        is_new = (await connection.execute(query("ensure_checkpoint"), name)).endswith(" 1")
+        await lock_checkpoint(connection, projection, LIVE)
+        if not is_new and await read_version(connection, projection, LIVE) is not None:
+            return False
+        await make_tables(connection, projection, LIVE)
+        await make_indexes(connection, projection, LIVE)
+        await connection.execute(query("set_checkpoint"), name, 0)
+    return True
+
+
+async def make_tables(connection: asyncpg.Connection, projection: Projection, generation: Generation) -> None:
+    """Make the generation's tables, empty; what was left of an earlier try is dropped."""
+    await drop_tables(connection, projection, generation)
+    await connection.execute(query("enter_generation"), generation.schema)
+    await connection.execute(projection.table_statements)
+    tables = list(projection.tables)
+    sharing = (generation.schema, tables, f"version {projection.version}")
+    await _execute_all(connection, await connection.fetch(query("share_table_statements"), *sharing))
+
+
+async def make_indexes(
+    connection: asyncpg.Connection,
+    projection: Projection,
+    generation: Generation,
+    *,
+    timeout_seconds: float | None = None,
+) -> None:
+    """Make what only the readers need."""
+    await connection.execute(query("enter_generation"), generation.schema)
+    await connection.execute(projection.index_statements, timeout=timeout_seconds)
+    analyses = await connection.fetch(query("analyze_statements"), generation.schema, list(projection.tables))
+    await _execute_all(connection, analyses, timeout_seconds=timeout_seconds)
+
+
+async def drop_tables(connection: asyncpg.Connection, projection: Projection, generation: Generation) -> None:
+    """Drop the generation's tables, as far as they exist."""
+    tables = list(projection.tables)
+    await _execute_all(
+        connection, await connection.fetch(query("drop_table_statements"), generation.schema, tables)
+    )
+
+
+async def move_tables(connection: asyncpg.Connection, projection: Projection, *, to: Generation) -> None:
+    """Move the next generation's tables, with everything that belongs to them."""
+    moves = (NEXT.schema, to.schema, list(projection.tables))
+    await _execute_all(connection, await connection.fetch(query("move_table_statements"), *moves))
+
+
+async def _execute_all(
+    connection: asyncpg.Connection, rows: list[asyncpg.Record], *, timeout_seconds: float | None = None
+) -> None:
+    for (statement,) in rows:
+        await connection.execute(statement, timeout=timeout_seconds)

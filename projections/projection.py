@@ -1,0 +1,138 @@
+"""A projection: a name, a version, the DDL of its tables, and a fold over a batch of events.
+
+Its statements name their tables without a schema. The search path decides whether they mean the live generation
+or the next one, so one fold serves both, and a table keeps its names when its generation becomes the live one.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Protocol
+from uuid import UUID
+
+import asyncpg
+
+from ledger.codec import EVENT_TYPES
+from ledger.queries import query, sql_files
+from ledger.store.records import RecordedEvent
+
+EVENTS_MAX = 2**31 - 1
+
+_PART = re.compile(r"^-- part: (\w+)$", re.MULTILINE)
+
+
+class Projection(Protocol):
+    """What the projector, the rebuild and the verification need to know of a read model."""
+
+    @property
+    def name(self) -> str:
+        """The name, also of its checkpoint: `projection:<name>`."""
+
+    @property
+    def version(self) -> int:
+        """Counts up with every change of tables or fold; a read model of an older version is rebuilt."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of its tables, the main one first."""
+
+    @property
+    def table_statements(self) -> str:
+        """The DDL of the tables, with what a fold needs: keys and constraints."""
+
+    @property
+    def index_statements(self) -> str:
+        """The DDL of what only readers need: a rebuild makes it after the bulk of the fold. May be empty."""
+
+    @property
+    def difference_statement(self) -> str:
+        """Compares the tables in `pg_temp` with those in `projections`; empty where that cannot be done.
+
+        It takes the most rows to return, and returns what was compared, a column, expected and found, as text.
+        """
+
+    @property
+    def schema_versions(self) -> Mapping[str, int]:
+        """The event types that the fold knows, each with its newest schema version; it stops before any other."""
+
+    async def fold(
+        self, connection: asyncpg.Connection, *, after: int, upto: int, timeout_seconds: float | None = None
+    ) -> None:
+        """Fold the events after a position up to another one into the tables, in the transaction that is open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlProjection:
+    """A projection whose fold is one set-based statement over `batch`.
+
+    `batch` is a table of events in the order of task and version: task_id, version, position, type, kind, queue,
+    data, recorded_at, correlation_id. The statement must not care whether it gets a task's events in one batch or
+    in many: so it also folds the whole log, in ranges of tasks side by side.
+    """
+
+    name: str
+    version: int
+    tables: tuple[str, ...]
+    schema_versions: Mapping[str, int]
+    table_statements: str
+    index_statements: str
+    fold_statement: str
+    difference_statement: str = ""
+
+    async def fold(
+        self, connection: asyncpg.Connection, *, after: int, upto: int, timeout_seconds: float | None = None
+    ) -> None:
+        """Fold the events between two positions."""
+        statement = _complete("batch_of_positions", self.fold_statement)
+        await connection.execute(statement, after, upto, timeout=timeout_seconds)
+
+    async def fold_tasks(
+        self, connection: asyncpg.Connection, *, first: UUID, last: UUID, upto: int, timeout_seconds: float | None
+    ) -> None:
+        """Fold the whole streams from one task to another (both included), up to a position."""
+        statement = _complete("batch_of_tasks", self.fold_statement)
+        await connection.execute(statement, first, last, upto, timeout=timeout_seconds)
+
+
+Apply = Callable[[asyncpg.Connection, Sequence[RecordedEvent]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonProjection:
+    """A projection of a user's own: `apply(connection, events)` gets each batch in the order of the log.
+
+    It writes through the connection only, and names its tables without a schema: then its effects and the
+    checkpoint commit together, exactly once.
+    """
+
+    name: str
+    version: int
+    tables: tuple[str, ...]
+    table_statements: str
+    apply: Apply
+    index_statements: str = ""
+    difference_statement: str = ""
+    schema_versions: Mapping[str, int] = field(
+        default_factory=lambda: {topic: event_class.class_version for topic, event_class in EVENT_TYPES.items()}
+    )
+
+    async def fold(
+        self, connection: asyncpg.Connection, *, after: int, upto: int, timeout_seconds: float | None = None
+    ) -> None:
+        """Hand the events between two positions to `apply`."""
+        rows = await connection.fetch(query("read_log"), after, upto, EVENTS_MAX, timeout=timeout_seconds)
+        await self.apply(connection, [RecordedEvent(*row) for row in rows])
+
+
+@cache
+def sql_parts(name: str) -> Mapping[str, str]:
+    """Return the parts of sql/projections/<name>.sql: `table`, `indexes`, `fold`, `differences`."""
+    file = next(file for file in sql_files("projections") if file.name == f"{name}.sql")
+    parts = _PART.split(file.read_text("utf-8"))
+    return {part: text.strip() for part, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+@cache
+def _complete(beginning: str, fold_statement: str) -> str:
+    return "\n".join((query(beginning), fold_statement))

@@ -1,0 +1,106 @@
+"""The projector: folds the log after each projection's checkpoint into the read model, batch by batch."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from ledger.bootstrap import Ledger
+from ledger.errors import ConfigurationError, LedgerError
+from ledger.leader import together
+from ledger.outage import Outage
+from ledger.subscription import Subscription, subscribe
+from projections.batch import fold_next_batch
+from projections.errors import ReadModelMissingError, ReadModelVersionError
+from projections.generation import LIVE, make_missing_live
+from projections.projection import Projection
+from projections.rebuild import rebuild
+
+log = structlog.get_logger()
+
+
+class Projector:
+    """Keeps read models up with the ledger; any number of them may run, and they take turns at each batch.
+
+    A batch and its checkpoint commit in one transaction: whatever is killed when, each event has its effect once.
+    """
+
+    def __init__(self, ledger: Ledger, projections: Sequence[Projection]) -> None:
+        self._ledger = ledger
+        self._projections = projections
+        self._batch_size_max = ledger.settings.projector_batch_size_max
+
+    async def run_once(self) -> int:
+        """Fold the next batch into each read model and return how many events that were.
+
+        A read model that is missing is made first.
+
+        Raises:
+            ReadModelVersionError: another version of its projection made the read model.
+            ReadModelOutOfStepError: somebody changed the read model or its checkpoint.
+            UnknownEventTypeError: the next event is of a newer release.
+            StoreUnavailableError: the database is out of reach.
+        """
+        return sum([await self._fold_or_make(projection) for projection in self._projections])
+
+    async def run(self) -> None:
+        """Fold for ever, each projection at its own pace; outlives every outage.
+
+        A read model that an older version of its projection made is rebuilt first, and served meanwhile.
+        """
+        await together(*(self._run(projection) for projection in self._projections))
+
+    async def _run(self, projection: Projection) -> None:
+        settings = self._ledger.settings
+        outage = Outage(f"projector:{projection.name}", retry_seconds_max=settings.broker_retry_seconds_max)
+        while True:
+            try:
+                async with subscribe(
+                    self._ledger.store, poll_interval_seconds=settings.poll_interval_seconds
+                ) as subscription:
+                    await self._follow(projection, subscription, outage)
+            except ConfigurationError:
+                raise
+            except ReadModelVersionError as error:
+                await self._bring_up_to_date(projection, error, outage)
+            except LedgerError as error:
+                await outage.wait(error)
+
+    async def _follow(self, projection: Projection, subscription: Subscription, outage: Outage) -> None:
+        while True:
+            events = await self._fold_or_make(projection)
+            outage.end()
+            if events == 0:
+                await subscription.wait()
+
+    async def _fold_or_make(self, projection: Projection) -> int:
+        try:
+            return await self._fold(projection)
+        except ReadModelMissingError:
+            async with self._ledger.database.connection() as connection:
+                if await make_missing_live(connection, projection):
+                    log.info("read_model.made", projection=projection.name, version=projection.version)
+            return await self._fold(projection)
+
+    async def _fold(self, projection: Projection) -> int:
+        # The horizon is a statement of its own, before the transaction: it stays true for ever.
+        horizon = await self._ledger.store.safe_position()
+        async with (
+            self._ledger.database.connection() as connection,
+            connection.transaction(isolation="read_committed"),
+        ):
+            batch = await fold_next_batch(
+                connection, projection, LIVE, horizon=horizon, events_max=self._batch_size_max
+            )
+        return batch.events
+
+    async def _bring_up_to_date(
+        self, projection: Projection, error: ReadModelVersionError, outage: Outage
+    ) -> None:
+        if not error.is_older:
+            await outage.wait(error)  # a newer release is being rolled out: its projectors take over
+            return
+        log.info("read_model.outdated", projection=projection.name, made_by=error.made_by)
+        try:
+            await rebuild(self._ledger, projection)
+        except LedgerError as rebuild_error:
+            await outage.wait(rebuild_error)

@@ -1,0 +1,164 @@
+"""The rebuild: makes the next generation of a read model beside the live one, catches up, and swaps them.
+
+Meanwhile writers append, the projector folds into the live generation and readers read it. Only the swap makes
+them wait, for one short transaction. Whatever ends a rebuild before that leaves the live generation as it was,
+and the next rebuild clears away what is left of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from ledger.bootstrap import Ledger
+from ledger.errors import UnknownEventTypeError
+from ledger.leader import leading, together
+from ledger.queries import query
+from projections.batch import fold_next_batch
+from projections.errors import RebuildInProgressError
+from projections.generation import NEXT, enter, make_indexes, make_tables
+from projections.progress import Phase, Progress, ProgressMeter
+from projections.projection import Projection, SqlProjection
+from projections.slices import Slices
+from projections.swap import swap
+
+log = structlog.get_logger()
+
+# Nothing may run for ever, but what takes long on a large ledger must not be cut short either.
+STEP_SECONDS_MAX = 6 * 3600.0
+_CATCH_UP_EVENTS_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How many connections fold side by side, and about how many events one of them folds in one transaction."""
+
+    sessions: int = 2
+    events_per_slice: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild did: events folded, the position reached, and how long all of it and the swap took."""
+
+    events: int
+    position: int
+    seconds: float
+    swap_seconds: float
+
+
+def rebuild_role(projection: Projection) -> str:
+    """Return the name under which one process at a time makes or compares generations of a projection."""
+    return f"rebuild:{projection.name}"
+
+
+async def rebuild(
+    ledger: Ledger,
+    projection: Projection,
+    progress: Callable[[Progress], None] = lambda _progress: None,
+    *,
+    effort: Effort | None = None,
+) -> Rebuilt:
+    """Fold the whole ledger into a new generation, and make that the live one.
+
+    `progress` is called after each step.
+
+    Raises:
+        RebuildInProgressError: another process rebuilds or verifies this read model.
+        ReadModelBusyError: readers held on to the old generation all the time.
+        UnknownEventTypeError: the ledger has an event that the projection does not know.
+        StoreUnavailableError: the database is out of reach; the live generation is as it was.
+    """
+    meter = ProgressMeter(progress)
+    async with leading(ledger.database, rebuild_role(projection)) as connection:
+        if connection is None:
+            raise RebuildInProgressError(projection.name)
+        await _make(ledger, connection, projection, meter=meter, effort=effort or Effort())
+        await _catch_up(ledger, connection, projection, meter)
+        meter.enter(Phase.SWAPPING)
+        position, swap_seconds = await swap(connection, projection)
+    meter.enter(Phase.DONE)
+    rebuilt = Rebuilt(meter.events_done, position, meter.seconds, swap_seconds)
+    log.info(
+        "read_model.rebuilt",
+        projection=projection.name,
+        version=projection.version,
+        events=rebuilt.events,
+        position=position,
+        seconds=round(rebuilt.seconds, 3),
+        swap_seconds=round(swap_seconds, 3),
+    )
+    return rebuilt
+
+
+async def _make(
+    ledger: Ledger, connection: asyncpg.Connection, projection: Projection, *, meter: ProgressMeter, effort: Effort
+) -> None:
+    horizon = await ledger.store.safe_position()
+    meter.expect(await _count_events(connection, projection, horizon=horizon))
+    checkpoint = NEXT.checkpoint_of(projection)
+    async with connection.transaction(isolation="read_committed"):
+        await make_tables(connection, projection, NEXT)
+        await connection.execute(query("set_checkpoint"), checkpoint, 0)
+    if isinstance(projection, SqlProjection):
+        slices = Slices(events_per_slice=effort.events_per_slice)
+        await together(
+            *(
+                _fold_slices(ledger, projection, slices, horizon=horizon, meter=meter)
+                for _ in range(effort.sessions)
+            )
+        )
+        await connection.execute(query("set_checkpoint"), checkpoint, horizon)
+        meter.enter(Phase.INDEXING)
+    async with connection.transaction(isolation="read_committed"):
+        await connection.execute(query("allow_long_statements"))
+        await make_indexes(connection, projection, NEXT, timeout_seconds=STEP_SECONDS_MAX)
+
+
+async def _count_events(connection: asyncpg.Connection, projection: Projection, *, horizon: int) -> int:
+    async with connection.transaction(isolation="read_committed"):
+        await connection.execute(query("allow_long_statements"))
+        rows = await connection.fetch(query("count_events_by_type"), horizon, timeout=STEP_SECONDS_MAX)
+    for event_type, schema_version, _ in rows:
+        if projection.schema_versions.get(event_type, 0) < schema_version:
+            raise UnknownEventTypeError(event_type=event_type, schema_version=schema_version)
+    return sum(row["events"] for row in rows)
+
+
+async def _fold_slices(
+    ledger: Ledger, projection: SqlProjection, slices: Slices, *, horizon: int, meter: ProgressMeter
+) -> None:
+    async with ledger.database.dedicated() as connection:
+        while (portion := await slices.next(connection, timeout_seconds=STEP_SECONDS_MAX)) is not None:
+            async with connection.transaction(isolation="read_committed"):
+                await connection.execute(query("allow_long_statements"))
+                await enter(connection, projection, NEXT)
+                await projection.fold_tasks(
+                    connection,
+                    first=portion.first,
+                    last=portion.last,
+                    upto=horizon,
+                    timeout_seconds=STEP_SECONDS_MAX,
+                )
+            meter.add(slices.events_per_slice)
+
+
+async def _catch_up(
+    ledger: Ledger, connection: asyncpg.Connection, projection: Projection, meter: ProgressMeter
+) -> None:
+    meter.enter(Phase.CATCHING_UP)
+    events = _CATCH_UP_EVENTS_MAX
+    while events >= _CATCH_UP_EVENTS_MAX:
+        horizon = await ledger.store.safe_position()
+        async with connection.transaction(isolation="read_committed"):
+            batch = await fold_next_batch(
+                connection,
+                projection,
+                NEXT,
+                horizon=horizon,
+                events_max=_CATCH_UP_EVENTS_MAX,
+                timeout_seconds=STEP_SECONDS_MAX,
+            )
+        events = batch.events
+        meter.add(events)

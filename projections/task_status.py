@@ -1,0 +1,28 @@
+"""The projection `task_status`: one row a task, as the API, the scheduler and the sweeper see it."""
+
+from projections.projection import SqlProjection, sql_parts
+
+_NAME = "task_status"
+_PARTS = sql_parts(_NAME)
+
+TASK_STATUS = SqlProjection(
+    name=_NAME,
+    version=1,
+    tables=(_NAME,),
+    # SQL has no upcasters: a new schema version needs a new version of this projection that knows both shapes.
+    schema_versions={
+        "task.submitted": 1,
+        "task.released": 1,
+        "task.started": 1,
+        "task.progressed": 1,
+        "task.completed": 1,
+        "task.failed": 1,
+        "task.cancel_requested": 1,
+        "task.cancelled": 1,
+        "task.retried": 1,
+    },
+    table_statements=_PARTS["table"],
+    index_statements=_PARTS["indexes"],
+    fold_statement=_PARTS["fold"],
+    difference_statement=_PARTS["differences"],
+)

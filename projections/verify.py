@@ -1,0 +1,83 @@
+"""The verification: folds the ledger again and compares the outcome with the live read model, row by row."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from ledger.bootstrap import Ledger
+from ledger.leader import leading
+from ledger.queries import query
+from projections.errors import NotVerifiableError, ReadModelMissingError, RebuildInProgressError
+from projections.generation import LIVE, read_version
+from projections.projection import Projection, SqlProjection
+from projections.rebuild import STEP_SECONDS_MAX, rebuild_role
+
+DIFFERENCES_MAX = 1000
+_SCRATCH = "pg_temp"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where the live read model is not what the ledger says; None stands for SQL's NULL.
+
+    `column` is `row` where one side has no row at all.
+    """
+
+    key: str
+    column: str
+    expected: str | None
+    found: str | None
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.column}: expected {self.expected!r}, found {self.found!r}"
+
+
+async def verify(ledger: Ledger, projection: Projection) -> list[Difference]:
+    """Return where the live read model differs from the fold of the ledger up to its checkpoint.
+
+    Both are read in one snapshot, so writers and projectors may go on meanwhile. At most DIFFERENCES_MAX are
+    returned, in the order of their keys.
+
+    Raises:
+        ReadModelMissingError: there is none.
+        NotVerifiableError: the projection does not say how to compare.
+        RebuildInProgressError: another process rebuilds or verifies this read model.
+        StoreUnavailableError: the database is out of reach.
+    """
+    if not projection.difference_statement:
+        raise NotVerifiableError(projection.name)
+    async with leading(ledger.database, rebuild_role(projection)) as connection:
+        if connection is None:
+            raise RebuildInProgressError(projection.name)
+        # Under REPEATABLE READ the checkpoint, its rows and its events are of one moment. Every event up to the
+        # checkpoint is in it: the projector has seen them all, and each was committed before.
+        transaction = connection.transaction(isolation="repeatable_read")
+        await transaction.start()
+        try:
+            return await _differences(connection, projection)
+        finally:
+            await transaction.rollback()  # the temporary tables go with it
+
+
+async def _differences(connection: asyncpg.Connection, projection: Projection) -> list[Difference]:
+    await connection.execute(query("allow_long_statements"))
+    position = await connection.fetchval(query("read_checkpoint"), LIVE.checkpoint_of(projection))
+    if position is None or await read_version(connection, projection, LIVE) is None:
+        raise ReadModelMissingError(projection.name)
+    await connection.execute(query("enter_generation"), _SCRATCH)
+    await connection.execute(projection.table_statements)
+    await _fold_all(connection, projection, upto=position)
+    await connection.execute(query("allow_any_plan"))
+    rows = await connection.fetch(projection.difference_statement, DIFFERENCES_MAX, timeout=STEP_SECONDS_MAX)
+    return [Difference(*row) for row in rows]
+
+
+async def _fold_all(connection: asyncpg.Connection, projection: Projection, *, upto: int) -> None:
+    if isinstance(projection, SqlProjection):
+        first, last = UUID(int=0), UUID(int=2**128 - 1)
+        await projection.fold_tasks(
+            connection, first=first, last=last, upto=upto, timeout_seconds=STEP_SECONDS_MAX
+        )
+        return
+    await projection.fold(connection, after=0, upto=upto, timeout_seconds=STEP_SECONDS_MAX)

@@ -1,0 +1,207 @@
+-- The read model of the tasks: one row each, as the API, the scheduler and the sweeper see it. ledger/task_events.py
+-- says what an event means; the Task that it folds into is the oracle that the tests hold this fold to.
+-- Read models are named without a schema: the search path decides which generation is made or folded into.
+
+-- part: table
+-- A task is written about three times within seconds (submitted, started, finished), then never again. A bit of room
+-- on the page keeps reports of progress, which touch no index, where they are; vacuum comes early for the dead rows.
+CREATE TABLE task_status (
+    task_id          uuid             PRIMARY KEY,
+    version          integer          NOT NULL,
+    position         bigint           NOT NULL,
+    status           text             NOT NULL,
+    kind             text             NOT NULL,
+    queue            text             NOT NULL,
+    priority         smallint         NOT NULL,
+    tags             text[]           NOT NULL,
+    input            jsonb,
+    result           jsonb,
+    error            jsonb,
+    cause            text,
+    attempt          integer          NOT NULL,
+    failures         integer          NOT NULL,
+    losses           integer          NOT NULL,
+    max_attempts     integer          NOT NULL,
+    timeout_s        double precision NOT NULL,
+    worker_id        text,
+    ready            boolean          NOT NULL,
+    release_at       timestamptz,
+    ready_at         timestamptz,
+    progress         double precision,
+    progress_message text,
+    cancel_requested boolean          NOT NULL,
+    parent           uuid,
+    correlation_id   text             NOT NULL,
+    created_at       timestamptz      NOT NULL,
+    started_at       timestamptz,
+    finished_at      timestamptz,
+    updated_at       timestamptz      NOT NULL,
+    CONSTRAINT folds_each_event_once CHECK (version > 0)
+) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+
+-- part: indexes
+-- Lists are newest first: ids are in the order of their time. The last three hold only the tasks that are alive.
+CREATE INDEX task_status_by_status ON task_status (status, task_id);
+CREATE INDEX task_status_by_queue ON task_status (queue, task_id);
+CREATE INDEX task_status_by_kind ON task_status (kind, task_id);
+CREATE INDEX task_status_by_tags ON task_status USING gin (tags);
+CREATE INDEX task_status_waiting ON task_status (release_at, task_id) WHERE release_at IS NOT NULL;
+CREATE INDEX task_status_ready ON task_status (queue, priority, ready_at) WHERE ready;
+CREATE INDEX task_status_running ON task_status (worker_id) WHERE status = 'RUNNING';
+
+-- part: fold
+-- `batch` holds events in the order of task and version; a task's own have no gap. So the arrays of a task are indexed
+-- by version less what was folded before, and each step is the version of the last event of a type, or NULL.
+-- A column keeps its value where no event of the batch writes it. A row that is not at the version before the batch
+-- breaks the constraint folds_each_event_once: nothing is folded twice, and no gap is folded over.
+MERGE INTO task_status AS task
+USING (
+    SELECT task_id, version, position, kind, queue, correlation_id, folded_before, reset, started,
+           moved IS NOT NULL AS moved,
+           CASE moved
+               WHEN started THEN 'RUNNING'
+               WHEN completed THEN 'COMPLETED'
+               WHEN cancelled THEN 'CANCELLED'
+               WHEN failed THEN
+                   CASE WHEN data[failed - folded_before] ->> 'retry_at' IS NULL THEN 'FAILED' ELSE 'PENDING' END
+               ELSE 'PENDING'
+           END AS status,
+           CASE moved
+               WHEN failed THEN (data[failed - folded_before] ->> 'retry_at')::timestamptz
+               WHEN 1 THEN (data[1] ->> 'run_at')::timestamptz
+           END AS release_at,
+           CASE moved WHEN completed THEN nullif(data[completed - folded_before] -> 'result', 'null') END AS result,
+           greatest(failed, completed, reset) IS NOT NULL AS tells_error,
+           CASE failed WHEN greatest(failed, completed, reset) THEN data[failed - folded_before] END AS failure,
+           greatest(progressed, started, reset) IS NOT NULL AS tells_progress,
+           CASE progressed
+               WHEN greatest(progressed, started, reset) THEN data[progressed - folded_before]
+           END AS report,
+           greatest(cancel_requested, reset) IS NOT NULL AS tells_cancel,
+           coalesce(cancel_requested = greatest(cancel_requested, reset), false) AS cancel_requested,
+           CASE
+               WHEN reset > 1 THEN (SELECT count(*) FROM unnest(data[reset - folded_before + 1:]) AS later (data)
+                                     WHERE data ->> 'cause' IN ('error', 'timeout'))
+               ELSE failures
+           END AS failures,
+           CASE
+               WHEN reset > 1 THEN (SELECT count(*) FROM unnest(data[reset - folded_before + 1:]) AS later (data)
+                                     WHERE data ->> 'cause' = 'worker_lost')
+               ELSE losses
+           END AS losses,
+           CASE folded_before WHEN 0 THEN data[1] END AS submission,
+           data[started - folded_before] AS start,
+           recorded_at[1] AS created_at,
+           recorded_at[moved - folded_before] AS moved_at,
+           recorded_at[started - folded_before] AS started_at,
+           recorded_at[version - folded_before] AS updated_at
+      FROM (
+        SELECT task_id,
+               min(version) - 1 AS folded_before,
+               max(version) AS version,
+               max(position) AS position,
+               max(kind) FILTER (WHERE version = 1) AS kind,
+               max(queue) FILTER (WHERE version = 1) AS queue,
+               max(correlation_id) FILTER (WHERE version = 1) AS correlation_id,
+               max(version) FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested')) AS moved,
+               max(version) FILTER (WHERE type IN ('task.submitted', 'task.retried')) AS reset,
+               max(version) FILTER (WHERE type = 'task.started') AS started,
+               max(version) FILTER (WHERE type = 'task.progressed') AS progressed,
+               max(version) FILTER (WHERE type = 'task.completed') AS completed,
+               max(version) FILTER (WHERE type = 'task.failed') AS failed,
+               max(version) FILTER (WHERE type = 'task.cancelled') AS cancelled,
+               max(version) FILTER (WHERE type = 'task.cancel_requested') AS cancel_requested,
+               count(*) FILTER (WHERE type = 'task.failed' AND data ->> 'cause' IN ('error', 'timeout')) AS failures,
+               count(*) FILTER (WHERE type = 'task.failed' AND data ->> 'cause' = 'worker_lost') AS losses,
+               array_agg(data) AS data,
+               array_agg(recorded_at) AS recorded_at
+          FROM batch
+         GROUP BY task_id) AS seen
+    OFFSET 0) AS news  -- OFFSET 0: each value above is worked out once, not wherever it is used below
+   ON task.task_id = news.task_id
+WHEN MATCHED THEN UPDATE SET
+    version = CASE WHEN task.version = folded_before THEN news.version ELSE -1 END,
+    position = news.position,
+    status = CASE WHEN moved THEN news.status ELSE task.status END,
+    result = CASE WHEN moved THEN news.result ELSE task.result END,
+    error = CASE WHEN tells_error THEN failure -> 'error' ELSE task.error END,
+    cause = CASE WHEN tells_error THEN failure ->> 'cause' ELSE task.cause END,
+    attempt = CASE WHEN started IS NULL THEN task.attempt ELSE (start ->> 'attempt')::integer END,
+    failures = CASE WHEN reset IS NULL THEN task.failures ELSE 0 END + news.failures,
+    losses = CASE WHEN reset IS NULL THEN task.losses ELSE 0 END + news.losses,
+    worker_id = CASE WHEN started IS NULL THEN task.worker_id ELSE start ->> 'worker_id' END,
+    ready = CASE WHEN moved THEN news.status = 'PENDING' AND news.release_at IS NULL ELSE task.ready END,
+    release_at = CASE WHEN moved THEN news.release_at ELSE task.release_at END,
+    ready_at = CASE
+        WHEN NOT moved THEN task.ready_at
+        WHEN news.status = 'PENDING' AND news.release_at IS NULL THEN moved_at
+    END,
+    progress = CASE WHEN tells_progress THEN (report ->> 'fraction')::double precision ELSE task.progress END,
+    progress_message = CASE
+        WHEN NOT tells_progress THEN task.progress_message
+        WHEN report IS NOT NULL THEN coalesce(report ->> 'message', '')
+    END,
+    cancel_requested = CASE WHEN tells_cancel THEN news.cancel_requested ELSE task.cancel_requested END,
+    started_at = CASE WHEN started IS NULL THEN task.started_at ELSE news.started_at END,
+    finished_at = CASE
+        WHEN NOT moved THEN task.finished_at
+        WHEN news.status IN ('COMPLETED', 'FAILED', 'CANCELLED') THEN moved_at
+    END,
+    updated_at = news.updated_at
+WHEN NOT MATCHED THEN INSERT (
+    task_id, version, position, status, kind, queue, priority, tags, input, result, error, cause, attempt, failures,
+    losses, max_attempts, timeout_s, worker_id, ready, release_at, ready_at, progress, progress_message,
+    cancel_requested, parent, correlation_id, created_at, started_at, finished_at, updated_at)
+VALUES (
+    news.task_id,
+    CASE folded_before WHEN 0 THEN news.version ELSE -1 END,
+    news.position,
+    news.status,
+    news.kind,
+    news.queue,
+    coalesce((submission ->> 'priority')::smallint, 5),
+    CASE submission -> 'tags'
+        WHEN '[]' THEN '{}'
+        ELSE ARRAY (SELECT tag FROM jsonb_array_elements_text(submission -> 'tags') AS tags (tag))
+    END,
+    nullif(submission -> 'input', 'null'),
+    news.result,
+    failure -> 'error',
+    failure ->> 'cause',
+    coalesce((start ->> 'attempt')::integer, 0),
+    news.failures,
+    news.losses,
+    coalesce((submission ->> 'max_attempts')::integer, 3),
+    coalesce((submission ->> 'timeout_s')::double precision, 300),
+    start ->> 'worker_id',
+    news.status = 'PENDING' AND news.release_at IS NULL,
+    news.release_at,
+    CASE WHEN news.status = 'PENDING' AND news.release_at IS NULL THEN moved_at END,
+    (report ->> 'fraction')::double precision,
+    CASE WHEN report IS NOT NULL THEN coalesce(report ->> 'message', '') END,
+    news.cancel_requested,
+    (submission ->> 'parent')::uuid,
+    news.correlation_id,
+    news.created_at,
+    news.started_at,
+    CASE WHEN news.status IN ('COMPLETED', 'FAILED', 'CANCELLED') THEN moved_at END,
+    news.updated_at);
+
+-- part: differences
+-- What differs between the fold in the temporary table and the live one, column by column, at most $1.
+SELECT coalesce(expected.task_id, found.task_id)::text AS task, difference.name, difference.expected, difference.found
+  FROM pg_temp.task_status AS expected
+  FULL JOIN projections.task_status AS found ON found.task_id = expected.task_id
+ CROSS JOIN LATERAL (
+       SELECT 'row' AS name,
+              CASE WHEN expected.task_id IS NOT NULL THEN 'a row' END AS expected,
+              CASE WHEN found.task_id IS NOT NULL THEN 'a row' END AS found
+        WHERE expected.task_id IS NULL OR found.task_id IS NULL
+        UNION ALL
+       SELECT wanted.key, wanted.value, got.value
+         FROM jsonb_each_text(to_jsonb(expected)) AS wanted
+         JOIN jsonb_each_text(to_jsonb(found)) AS got ON got.key = wanted.key
+        WHERE got.value IS DISTINCT FROM wanted.value) AS difference
+ WHERE expected IS DISTINCT FROM found
+ ORDER BY task, name
+ LIMIT $1;
