@@ -8,7 +8,7 @@ import typer
 import ledger.cli
 import projections.cli
 import worker.cli
-from ledger.process import run_role
+from ledger.process import run_command, run_role
 
 app = typer.Typer(
     name="taskledger",
@@ -69,6 +69,22 @@ def serve_api(
 
     overrides = {"host": host, "port": port, "database_url": database_url, "rabbitmq_url": rabbitmq_url}
     run_role(lambda stop: run_api(stop, overrides))
+
+
+@app.command()
+def doctor(
+    *,
+    database_url: ledger.cli.DatabaseUrl = None,
+    bound: Annotated[
+        float | None,
+        typer.Option("--bound", help="Seconds that a task or an event may wait before it is forgotten."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check what must always hold; exit code 1 and the offending ids where something does not."""
+    from api.doctor import run_doctor  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_doctor(database_url=database_url, bound_seconds=bound, as_json=as_json))
 
 
 @app.command()

@@ -25,12 +25,15 @@ from ledger.relay import Relay
 from ledger.roles import start_up
 from ledger.scheduler import Scheduler
 from ledger.settings import Settings, load_settings, masked_url
+from ledger.sweeper import Sweeper
 from projections.projector import Projector
-from projections.task_status import TASK_STATUS
+from projections.shipped import SHIPPED
 from worker.consumer import Worker
 from worker.registry import load_registry
 
 log = structlog.get_logger()
+
+_LOCAL_HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 
 async def run_up(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
@@ -42,12 +45,13 @@ async def run_up(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
         LedgerError: what opening the ledger or the broker raises.
     """
     settings = start_up(load_settings(**overrides), role="up")
+    configured_url = settings.database_url
     async with AsyncExitStack() as opened:
         settings, database = await opened.enter_async_context(_with_database(settings))
         ledger = await opened.enter_async_context(open_ledger(settings))
         broker, broker_name = await opened.enter_async_context(_with_broker(settings))
         if isinstance(broker, MemoryBroker):
-            await Reconciler(ledger).release_all_ready()
+            await _recover(ledger, is_alone=settings.database_url != configured_url)
         await _run_roles(ledger, broker, stop, [f"ledger   {database}", f"broker   {broker_name}"])
     log.info("up.stopped")
 
@@ -56,7 +60,7 @@ async def _run_roles(ledger: Ledger, broker: Broker, stop: asyncio.Event, lines:
     settings = ledger.settings
     worker = Worker(ledger, broker, load_registry(settings.worker_apps))
     derived = asyncio.Event()
-    roles = (Relay(ledger, broker).run(), Projector(ledger, [TASK_STATUS]).run(), Scheduler(ledger).run())
+    roles = (Relay(ledger, broker).run(), Projector(ledger, SHIPPED).run(), Scheduler(ledger).run())
     async with running_until(derived, *roles):
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
@@ -70,8 +74,16 @@ async def _run_roles(ledger: Ledger, broker: Broker, stop: asyncio.Event, lines:
         derived.set()
 
 
+async def _recover(ledger: Ledger, *, is_alone: bool) -> None:
+    # Whoever owns the embedded Postgres is alone: no worker of before lives, so no task need wait for a lease.
+    if is_alone:
+        await Sweeper(ledger).retire_all_workers()
+    await Reconciler(ledger).release_all_ready()
+
+
 def _announce(settings: Settings, port: int, lines: list[str]) -> None:
-    url = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{port}"  # noqa: S104 - compared, not bound
+    host = "localhost" if settings.host in _LOCAL_HOSTS else settings.host
+    url = f"http://{host}:{port}"
     typer.echo(f"Task Ledger is up: {url}  (dashboard {url}/ui, documentation {url}/docs)")
     for line in lines:
         typer.echo(f"  {line}")

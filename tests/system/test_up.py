@@ -50,15 +50,16 @@ class Ups:
     def launch(self, *, port: int = 0) -> tuple[subprocess.Popen[bytes], Path]:
         """Start it and return at once."""
         output = self._home / f"output-{len(self._started)}.txt"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "api", "up", "--port", str(port), "--data-dir", str(self.data_dir)],
-            cwd=self._home,
-            env={**_bare_environment(), "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            stdout=output.open("wb"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with output.open("wb") as stdout:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "api", "up", "--port", str(port), "--data-dir", str(self.data_dir)],
+                cwd=self._home,
+                env={**_bare_environment(), "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self._started.append(process)
         return process, output
 
