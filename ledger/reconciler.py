@@ -6,9 +6,10 @@ work queue (one per task queue and priority band) hands out its messages in the 
 - Overtaken: a task of the same queue and band that was submitted later by at least the bound runs already. The
   margin leaves alone what a busy worker has prefetched and not started yet.
 - A probe came through: where nothing runs that could prove anything, the reconciler releases one task, the one
-  that became ready last among the overdue. Once that is started, the queue has handed out everything before it,
-  so whatever became ready earlier and still waits is lost. A deep backlog costs one release a bound; a purged
-  queue is healed as soon as the probe comes back.
+  that became ready last among the overdue. Once that is started, the queue has handed out everything before the
+  message that its worker followed (the cause of Started, which may be an older one than the probe's), so whatever
+  became ready earlier and still waits is lost. A deep backlog costs one release a bound; a purged queue is healed
+  as soon as the probe comes back.
 
 Both are asked only of tasks that are ready for longer than the bound and that the relay has published; a probe is
 sent only where a live worker serves the queue. A release makes a task ready anew: it becomes suspect again only
@@ -96,7 +97,9 @@ class Reconciler:
             {one.work_queue: _Probe(one, expires_at) for one in suspects if one.evidence is Evidence.PROBE}
         )
         if released:
-            log.warning("reconciler.released", tasks=released, suspects=_counted(suspects))
+            is_loss = any(one.evidence is Evidence.OVERTAKEN for one in suspects)
+            say = log.warning if is_loss else log.info
+            say("reconciler.released", tasks=released, suspects=_counted(suspects))
         return released
 
     async def suspects(self) -> list[Suspect]:
@@ -135,11 +138,11 @@ class Reconciler:
         probing = {probe.suspect.task_id: probe for probe in self._probes.values()}
         if not probing:
             return
-        for row in await fetch_rows(self._ledger.database, "task_attempts", list(probing)):
-            suspect = probing[row["task_id"]].suspect
-            if row["attempt"] > suspect.attempt:
-                self._move_front(suspect.work_queue, suspect.ready_at)
-                del self._probes[suspect.work_queue]
+        attempts = [probe.suspect.attempt for probe in probing.values()]
+        for row in await fetch_rows(self._ledger.database, "probe_fronts", list(probing), attempts):
+            work_queue = probing[row["task_id"]].suspect.work_queue
+            self._move_front(work_queue, row["front"])
+            del self._probes[work_queue]
 
     def _move_front(self, work_queue: WorkQueue, to: datetime) -> None:
         self._fronts[work_queue] = max(to, self._fronts.get(work_queue, to))

@@ -51,9 +51,16 @@ SELECT status.task_id, status.version, status.queue, status.priority, status.att
         ORDER BY ready_at DESC
         LIMIT 1) AS status;
 
--- name: task_attempts
--- How often each of these tasks was started.
-SELECT task_id, attempt FROM projections.task_status WHERE task_id = ANY ($1::uuid[]);
+-- name: probe_fronts
+-- Of these tasks, those that were started since they had had so many attempts, with the moment of the event whose
+-- message their worker followed: the work queue has handed out everything that became ready before it.
+SELECT started.task_id, cause.recorded_at AS front
+  FROM unnest($1::uuid[], $2::integer[]) AS probe (task_id, attempt)
+  JOIN ledger.events AS started
+    ON started.task_id = probe.task_id AND started.type = 'task.started'
+   AND (started.data ->> 'attempt')::integer = probe.attempt + 1
+  JOIN ledger.events AS cause
+    ON cause.task_id = started.task_id AND started.causation_id = cause.task_id::text || ':' || cause.version;
 
 -- name: ready_tasks
 -- A page of all tasks that are ready and whose message was published.

@@ -34,12 +34,14 @@ async def submitted(ledger: Ledger, count: int = 1, **specification: object) -> 
     ]
 
 
-async def started(ledger: Ledger, task_id: UUID, *, worker_id: UUID | str = "worker") -> int:
-    """Start a ready task as a worker would, and return the attempt's number."""
+async def started(
+    ledger: Ledger, task_id: UUID, *, worker_id: UUID | str = "worker", message_version: int = 1
+) -> int:
+    """Start a ready task as a worker would that followed the message of an event; return the attempt's number."""
     decided = await ledger.commands.decide(
         task_id,
         lambda task: _start(task, worker_id=str(worker_id), ledger=ledger),
-        origin=Origin(actor=f"worker:{worker_id}"),
+        origin=Origin(actor=f"worker:{worker_id}", causation_id=f"{task_id}:{message_version}"),
     )
     return decided.task.attempt
 

@@ -14,6 +14,7 @@ from ledger.queries import query
 from ledger.reconciler import Evidence, Reconciler
 from ledger.relay import Relay
 from ledger.scheduler import Scheduler
+from ledger.store.records import Origin
 from ledger.task_events import Released, ReleaseReason
 from tests.integration.given import (
     caught_up,
@@ -58,11 +59,48 @@ async def test_a_purged_queue_is_healed_after_one_probe_came_through(
 
     assert await reconciler.run_once() == 1
     assert await _release_reasons(ledger, newest) == [ReleaseReason.RECONCILED]
-    await started(ledger, newest)
+    await started(ledger, newest, message_version=2)
     await caught_up(ledger)
 
     assert await reconciler.run_once() == 4
     assert [await types_of(ledger, task_id) for task_id in lost] == [["submitted", "released"]] * 4
+
+
+async def test_a_queue_that_is_purged_again_is_healed_again(ledger: Ledger, reconciler: Reconciler) -> None:
+    await _worker(ledger)
+    *lost, probe = await _published(ledger, 5, ready_for=2 * MINUTE)
+    await reconciler.run_once()
+    await started(ledger, probe, message_version=2)
+    await _again(ledger, reconciler)
+    await Relay(ledger, MemoryBroker()).run_once()
+    await caught_up(ledger)
+    await _age(ledger, lost, 2 * MINUTE)
+
+    again = Reconciler(ledger)
+    assert await again.run_once() == 1
+    (probed,) = [task_id for task_id in lost if len(await types_of(ledger, task_id)) == 3]
+    await started(ledger, probed, message_version=3)
+    await caught_up(ledger)
+
+    assert await again.run_once() == 3
+
+
+async def test_a_probe_that_an_older_message_started_proves_nothing_about_younger_ones(database_url: str) -> None:
+    async with opened(database_url, reconcile_after_seconds=1) as ledger:
+        reconciler = Reconciler(ledger)
+        await _worker(ledger)
+        (probe,) = await submitted(ledger)
+        await submitted(ledger, 5)
+        await _release(ledger, probe)
+        await Relay(ledger, MemoryBroker()).run_once()
+        await caught_up(ledger)
+        await eventually(lambda: _is_suspect(reconciler, probe), what="the bound has passed")
+        assert await reconciler.run_once() == 1
+        assert await types_of(ledger, probe) == ["submitted", "released", "released"]
+
+        await started(ledger, probe, message_version=1)
+
+        assert await _again(ledger, reconciler) == 1  # not the five, but one of them as the next probe
 
 
 async def test_a_single_lost_message_is_healed_by_the_probe_itself(ledger: Ledger, reconciler: Reconciler) -> None:
@@ -280,6 +318,18 @@ async def _worker(ledger: Ledger, *, queues: Sequence[str] = ("default",)) -> UU
     worker_id: UUID = uuid7()
     await fetch(ledger, query("register_worker"), worker_id, "w", list(queues))
     return worker_id
+
+
+async def _release(ledger: Ledger, task_id: UUID) -> None:
+    await ledger.commands.decide(
+        task_id,
+        lambda task: task.release(reason=ReleaseReason.RECONCILED, now=ledger.clock.now()),
+        origin=Origin(actor="reconciler"),
+    )
+
+
+async def _is_suspect(reconciler: Reconciler, task_id: UUID) -> bool:
+    return task_id in [one.task_id for one in await reconciler.suspects()]
 
 
 async def _release_reasons(ledger: Ledger, task_id: UUID) -> list[str]:
