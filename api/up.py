@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.server import serve
-from ledger.bootstrap import Ledger, open_broker_when_ready, open_ledger
+from ledger.bootstrap import EMBEDDED_HOME, Ledger, open_broker_when_ready, open_ledger
 from ledger.broker.memory import MemoryBroker
 from ledger.broker.port import Broker
 from ledger.embedded_postgres import EmbeddedPostgres
@@ -98,7 +98,7 @@ async def _with_database(settings: Settings) -> AsyncIterator[tuple[Settings, st
         await migrate(url)
         yield settings, masked_url(url)
         return
-    async with EmbeddedPostgres(settings.data_dir / "postgres") as postgres:
+    async with EmbeddedPostgres(settings.data_dir / EMBEDDED_HOME) as postgres:
         await migrate(postgres.url)
         yield settings.model_copy(update={"database_url": SecretStr(postgres.url)}), postgres.description
 

@@ -13,6 +13,7 @@ from ledger.broker.port import Broker
 from ledger.broker.rabbitmq import RabbitmqBroker
 from ledger.clock import LedgerClock, synchronise
 from ledger.commands import TaskCommands
+from ledger.embedded_postgres import running_url
 from ledger.errors import BrokerUnavailableError, ConfigurationError, SchemaBehindError, StoreUnavailableError
 from ledger.migrate import migrate
 from ledger.settings import Settings
@@ -20,6 +21,8 @@ from ledger.store.connection import Database, open_database
 from ledger.store.postgres import PostgresEventStore, open_store
 
 log = structlog.get_logger()
+
+EMBEDDED_HOME = "postgres"
 
 _TRY_EVERY_SECONDS = 0.5
 _SAY_EVERY_SECONDS = 5.0
@@ -43,7 +46,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     """Open the ledger in the database of the settings.
 
     Raises:
-        ConfigurationError: DATABASE_URL is not set.
+        ConfigurationError: DATABASE_URL is not set, and no embedded Postgres runs.
         StoreUnavailableError: the database is out of reach.
     """
     async with (
@@ -62,10 +65,19 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
 
 
 def required_database_url(settings: Settings) -> str:
-    """Return DATABASE_URL; raises ConfigurationError where it is not set."""
-    if settings.database_url is None:
-        raise ConfigurationError("DATABASE_URL must be set: this command works on a running Postgres")
-    return settings.database_url.get_secret_value()
+    """Return DATABASE_URL, else the embedded Postgres of a `taskledger up` that runs on the same data directory.
+
+    Raises:
+        ConfigurationError: there is neither.
+    """
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    url = running_url(settings.data_dir / EMBEDDED_HOME)
+    if url is None:
+        raise ConfigurationError(
+            f"DATABASE_URL must be set: no `taskledger up` runs on LEDGER_DATA_DIR {settings.data_dir}"
+        )
+    return url
 
 
 @asynccontextmanager
@@ -75,7 +87,7 @@ async def open_ledger_when_ready(settings: Settings) -> AsyncIterator[Ledger]:
     A process that starts with its database waits for it, up to LEDGER_STARTUP_WAIT_SECONDS.
 
     Raises:
-        ConfigurationError: DATABASE_URL is not set.
+        ConfigurationError: DATABASE_URL is not set, and no embedded Postgres runs.
         StoreUnavailableError: the database was out of reach all the time.
         MigrationError: the schema was behind all the time, or is of another release.
     """

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from ledger.embedded_postgres import BinariesSource, EmbeddedPostgres, PostgresBinaries, find_binaries
+from ledger.embedded_postgres import BinariesSource, EmbeddedPostgres, PostgresBinaries, find_binaries, running_url
 from ledger.embedded_postgres.child import child_command
 from ledger.embedded_postgres.system_user import choose_system_user
 from ledger.errors import DataDirectoryInUseError, EmbeddedPostgresError
@@ -262,3 +262,18 @@ def _start_orphan(data: Path, binaries: PostgresBinaries) -> "subprocess.Popen[b
         lambda: pid_file.exists() and "ready" in pid_file.read_text(), seconds_max=20, what="the orphan is ready"
     )
     return orphan
+
+
+async def test_another_process_of_the_user_finds_the_running_server_and_none_once_it_stopped(
+    home: Path, binaries: PostgresBinaries
+) -> None:
+    async with EmbeddedPostgres(home, binaries=binaries) as server:
+        found = running_url(home)
+        assert found is not None
+        connection = await asyncpg.connect(found)
+        assert await connection.fetchval("SELECT inet_server_port()") == int(
+            server.url.split(":")[3].split("/")[0]
+        )
+        await connection.close()
+
+    assert running_url(home) is None
