@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from ledger.errors import InvalidValueError
 
-DEPTH_MAX = 64
+DEPTH_MAX = 65  # of an event, which is one level more than the user's value in it
 
 
 def encode_json(value: object, *, field: str, depth_max: int = DEPTH_MAX, bytes_max: int | None = None) -> str:
@@ -34,8 +34,8 @@ def check_json(value: object, *, field: str, depth_max: int = DEPTH_MAX) -> None
     level: list[object] = [value]
     depth = 0
     while level:
-        depth += 1
-        if depth > depth_max + 1:
+        depth += any(isinstance(node, dict | list | tuple) for node in level)
+        if depth > depth_max:
             raise InvalidValueError(field=field, bound=f"nested at most {depth_max} deep", value="a deeper value")
         level = [child for node in level for child in _children(node, field)]
 

@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     broker_retry_seconds_max: float = Field(5.0, ge=0.1, le=300)
 
     body_bytes_max: int = Field(1_048_576, ge=1024, le=104_857_600)
-    json_depth_max: int = Field(63, ge=1, le=63)
+    json_depth_max: int = Field(64, ge=1, le=64)
     result_bytes_max: int = Field(1_048_576, ge=16, le=104_857_600)
     page_size_max: int = Field(500, ge=1, le=10_000)
 

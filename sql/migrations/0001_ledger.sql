@@ -96,13 +96,18 @@ SELECT ledger.guard_partition('ledger.events');
 CREATE TABLE ledger.events_default PARTITION OF ledger.events DEFAULT;
 SELECT ledger.guard_partition('ledger.events_default');
 
-CREATE FUNCTION ledger.prepare_partitions(months_ahead integer) RETURNS integer LANGUAGE plpgsql AS $$
+-- The scheduler may call it without owning the table; roles.sql says who may.
+CREATE FUNCTION ledger.prepare_partitions(months_ahead integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     first_month timestamptz := date_trunc('month', now(), 'UTC');
     starts_at   timestamptz;
     partition   text;
     made        integer := 0;
 BEGIN
+    IF months_ahead NOT BETWEEN 0 AND 24 THEN
+        RAISE EXCEPTION 'months_ahead must be between 0 and 24, got %', months_ahead;
+    END IF;
     PERFORM pg_advisory_xact_lock(19528);
     FOR ahead IN 0..months_ahead LOOP
         starts_at := (first_month AT TIME ZONE 'UTC' + make_interval(months => ahead)) AT TIME ZONE 'UTC';
@@ -117,5 +122,7 @@ BEGIN
     END LOOP;
     RETURN made;
 END $$;
+
+REVOKE ALL ON FUNCTION ledger.prepare_partitions(integer) FROM PUBLIC;
 
 SELECT ledger.prepare_partitions(3);

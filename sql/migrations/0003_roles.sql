@@ -29,6 +29,9 @@ BEGIN
         IF role_name IN ('ledger_worker', 'ledger_scheduler') THEN
             EXECUTE format('GRANT INSERT, UPDATE, DELETE ON ledger.workers TO %I', role_name);
         END IF;
+        IF role_name = 'ledger_scheduler' THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION ledger.prepare_partitions(integer) TO %I', role_name);
+        END IF;
         IF role_name IN ('ledger_relay', 'ledger_projector', 'ledger_scheduler') THEN
             EXECUTE format('GRANT INSERT, UPDATE, DELETE ON ledger.checkpoints TO %I', role_name);
         END IF;
