@@ -44,14 +44,6 @@ SELECT position, task_id, version, type, schema_version, kind, queue, data, occu
  WHERE task_id = ANY ($1::uuid[])
  ORDER BY task_id, version;
 
--- name: stream_version
--- The head of a stream; no row where there is none.
-SELECT version
-  FROM ledger.events
- WHERE task_id = $1
- ORDER BY version DESC
- LIMIT 1;
-
 -- name: safe_position
 -- The append horizon: ask this in a statement of its own, then read up to the answer.
 SELECT ledger.safe_position();
@@ -64,11 +56,6 @@ SELECT position, task_id, version, type, schema_version, kind, queue, data, occu
  WHERE position > $1 AND position <= $2
  ORDER BY position
  LIMIT $3;
-
--- name: batch_end
--- The position of the last event of a batch of at most $3 events between two positions.
-SELECT max(position)
-  FROM (SELECT position FROM ledger.events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3) AS batch;
 
 -- name: notify_append
 -- Wakes the readers; sent after commits, never inside an append.

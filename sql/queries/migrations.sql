@@ -24,10 +24,6 @@ INSERT INTO ledger.schema_migrations (number, name, sha256) VALUES ($1, $2, $3);
 -- One migrator at a time; the lock goes with the session.
 SELECT pg_advisory_lock(19530);
 
--- name: unlock_migrations
--- Lets the next migrator in.
-SELECT pg_advisory_unlock(19530);
-
 -- name: prepare_partitions
 -- Makes the partitions of this month and the months ahead; returns how many were missing.
 SELECT ledger.prepare_partitions($1);

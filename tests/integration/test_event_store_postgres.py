@@ -1,0 +1,173 @@
+"""What only the Postgres store promises: enlisting, partial conflicts, lost connections, months."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from uuid_utils.compat import uuid7
+
+from ledger.bootstrap import Ledger, open_ledger
+from ledger.errors import StoreRefusedError, StoreUnavailableError, WrongExpectedVersionError
+from ledger.settings import load_settings
+from ledger.specification import TaskSpecification
+from ledger.store.records import NewEvent, Origin
+
+ORIGIN = Origin(actor="client")
+EVENT = NewEvent(
+    type="task.submitted", schema_version=1, kind="k", queue="q", data="{}", occurred_at=datetime.now(UTC),
+    origin=ORIGIN,
+)  # fmt: skip
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[Ledger]:
+    async with open_ledger(load_settings(database_url=database_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("CREATE TABLE orders (number int PRIMARY KEY)")
+    yield connection
+    await connection.close()
+
+
+async def test_task_exists_if_the_callers_transaction_commits(
+    ledger: Ledger, connection: asyncpg.Connection
+) -> None:
+    async with connection.transaction():
+        await connection.execute("INSERT INTO orders VALUES (1)")
+        receipt = await ledger.commands.submit(TaskSpecification(), origin=ORIGIN, connection=connection)
+        assert await ledger.store.read_stream(receipt.task_id) == []
+
+    assert len(await ledger.store.read_stream(receipt.task_id)) == 1
+    assert await connection.fetchval("SELECT count(*) FROM orders") == 1
+
+
+async def test_task_does_not_exist_if_the_callers_transaction_rolls_back(
+    ledger: Ledger, connection: asyncpg.Connection
+) -> None:
+    transaction = connection.transaction()
+    await transaction.start()
+    receipt = await ledger.commands.submit(TaskSpecification(), origin=ORIGIN, connection=connection)
+
+    await transaction.rollback()
+
+    assert await ledger.store.read_stream(receipt.task_id) == []
+
+
+@pytest.mark.parametrize("size", [1, 2])
+async def test_conflict_leaves_the_callers_transaction_usable(
+    ledger: Ledger, connection: asyncpg.Connection, size: int
+) -> None:
+    task_id = uuid4()
+    await ledger.store.append(task_id, [EVENT], expected_version=0)
+
+    async with connection.transaction():
+        with pytest.raises(WrongExpectedVersionError):
+            await ledger.store.append(task_id, [EVENT] * size, expected_version=0, connection=connection)
+        await connection.execute("INSERT INTO orders VALUES (1)")
+
+    assert await connection.fetchval("SELECT count(*) FROM orders") == 1
+    assert len(await ledger.store.read_stream(task_id)) == 1
+
+
+async def test_enlisting_outside_a_transaction_is_refused(ledger: Ledger, connection: asyncpg.Connection) -> None:
+    with pytest.raises(StoreRefusedError, match="open a transaction"):
+        await ledger.commands.submit(TaskSpecification(), origin=ORIGIN, connection=connection)
+
+
+async def test_append_whose_first_event_alone_conflicts_with_one_in_flight_is_refused_whole(
+    ledger: Ledger, connection: asyncpg.Connection
+) -> None:
+    task_id = uuid4()
+    transaction = connection.transaction()
+    await transaction.start()
+    await ledger.store.append(task_id, [EVENT], expected_version=0, connection=connection)
+
+    waiting = asyncio.create_task(ledger.store.append(task_id, [EVENT, EVENT], expected_version=0))
+    bystander = asyncio.create_task(ledger.store.append(uuid4(), [EVENT], expected_version=0))
+    await _until_somebody_waits(connection)
+    await transaction.commit()
+
+    with pytest.raises(WrongExpectedVersionError):
+        await waiting
+    assert (await bystander).version == 1
+    assert [row.version for row in await ledger.store.read_stream(task_id)] == [1]
+
+
+async def test_two_stores_that_share_streams_do_not_deadlock(database_url: str) -> None:
+    settings = load_settings(database_url=database_url)
+    async with open_ledger(settings) as one, open_ledger(settings) as other:
+        tasks = [uuid4() for _ in range(40)]
+
+        async def race(ledger: Ledger, order: list[UUID]) -> int:
+            answers = await asyncio.gather(
+                *(ledger.store.append(task_id, [EVENT, EVENT], expected_version=0) for task_id in order),
+                return_exceptions=True,
+            )
+            assert all(
+                not isinstance(one, BaseException) or isinstance(one, WrongExpectedVersionError) for one in answers
+            )
+            return sum(not isinstance(answer, BaseException) for answer in answers)
+
+        won = await asyncio.gather(
+            *(race(store, order) for store in (one, other) for order in (tasks, tasks[::-1]))
+        )
+
+        assert sum(won) == len(tasks)
+        streams = await one.store.read_streams(tasks)
+        assert all([row.version for row in rows] == [1, 2] for rows in streams.values())
+
+
+async def test_connection_lost_in_flight_is_reported_and_the_next_append_works(
+    ledger: Ledger, connection: asyncpg.Connection
+) -> None:
+    task_id = uuid4()
+    transaction = connection.transaction()
+    await transaction.start()
+    await ledger.store.append(task_id, [EVENT], expected_version=0, connection=connection)
+    waiting = asyncio.create_task(ledger.store.append(task_id, [EVENT], expected_version=0))
+    pid = await _until_somebody_waits(connection)
+
+    await connection.execute("SELECT pg_terminate_backend($1)", pid)
+
+    with pytest.raises(StoreUnavailableError):
+        await waiting
+    await transaction.rollback()
+    assert (await ledger.store.append(uuid4(), [EVENT], expected_version=0)).version == 1
+
+
+async def test_task_lands_in_the_partition_of_its_month(ledger: Ledger, connection: asyncpg.Connection) -> None:
+    of_now, of_no_month = uuid7(), uuid4()
+    for task_id in (of_now, of_no_month):
+        await ledger.store.append(task_id, [EVENT], expected_version=0)
+
+    rows = await connection.fetch("SELECT task_id, tableoid::regclass::text AS home FROM ledger.events")
+
+    homes = {row["task_id"]: row["home"] for row in rows}
+    assert homes == {of_now: f"ledger.events_{datetime.now(UTC):%Y_%m}", of_no_month: "ledger.events_default"}
+
+
+async def test_a_month_begins_and_ends_to_the_millisecond(connection: asyncpg.Connection) -> None:
+    begins = datetime(2026, 3, 1, tzinfo=UTC)
+
+    least: UUID = await connection.fetchval("SELECT ledger.least_task_id($1)", begins)
+
+    assert least.int >> 80 == int(begins.timestamp() * 1000)
+    assert least.int & ((1 << 80) - 1) == 0
+
+
+async def _until_somebody_waits(connection: asyncpg.Connection) -> int:
+    async with asyncio.timeout(10):
+        while True:
+            pid = await connection.fetchval(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if pid is not None:
+                return int(pid)
+            await asyncio.sleep(0.01)

@@ -1,0 +1,83 @@
+"""The commands over the store: decided on the stream as it is, again when others got in between."""
+
+from uuid import uuid4
+
+import pytest
+
+from ledger.clock import LedgerClock
+from ledger.commands import TaskCommands
+from ledger.errors import InvalidValueError, TaskNotFoundError, TaskStateError
+from ledger.specification import TaskSpecification
+from ledger.store.memory import MemoryEventStore
+from ledger.store.records import Origin
+from ledger.task import Task
+from ledger.task_events import Status
+
+ORIGIN = Origin(actor="user:a", correlation_id="story", causation_id="cause")
+
+
+@pytest.fixture
+def store() -> MemoryEventStore:
+    return MemoryEventStore()
+
+
+@pytest.fixture
+def commands(store: MemoryEventStore) -> TaskCommands:
+    return TaskCommands(store, LedgerClock())
+
+
+async def test_submit_records_the_task_with_its_origin(store: MemoryEventStore, commands: TaskCommands) -> None:
+    receipt = await commands.submit(TaskSpecification(kind="letter", input=1), origin=ORIGIN)
+
+    [event] = await store.read_stream(receipt.task_id)
+    assert (event.type, event.kind, event.actor) == ("task.submitted", "letter", "user:a")
+    assert (event.correlation_id, event.causation_id) == ("story", "cause")
+
+
+async def test_submit_of_what_cannot_be_stored_records_nothing(
+    store: MemoryEventStore, commands: TaskCommands
+) -> None:
+    with pytest.raises(InvalidValueError, match="input must be text without NUL characters"):
+        await commands.submit(TaskSpecification(input="a\0b"), origin=ORIGIN)
+
+    assert await store.safe_position() == 0
+
+
+async def test_decision_is_taken_again_when_another_one_got_in_between(commands: TaskCommands) -> None:
+    receipt = await commands.submit(TaskSpecification(), origin=ORIGIN)
+    stale = await commands.load(receipt.task_id)
+    await commands.cancel(receipt.task_id, reason="first", origin=ORIGIN)
+
+    decided = await commands.retry(receipt.task_id, reason="again", origin=ORIGIN)
+
+    assert stale.status is Status.PENDING
+    assert (decided.task.status, decided.task.version) == (Status.PENDING, 3)
+
+
+async def test_decision_that_changes_nothing_appends_nothing(
+    store: MemoryEventStore, commands: TaskCommands
+) -> None:
+    receipt = await commands.submit(TaskSpecification(), origin=ORIGIN)
+
+    decided = await commands.decide(receipt.task_id, _nothing, origin=ORIGIN)
+
+    assert decided.appended is None
+    assert await store.safe_position() == 1
+
+
+async def test_refused_command_appends_nothing(store: MemoryEventStore, commands: TaskCommands) -> None:
+    receipt = await commands.submit(TaskSpecification(), origin=ORIGIN)
+
+    with pytest.raises(TaskStateError):
+        await commands.retry(receipt.task_id, reason="", origin=ORIGIN)
+
+    assert await store.safe_position() == 1
+
+
+async def test_command_for_a_task_that_does_not_exist_says_so(commands: TaskCommands) -> None:
+    with pytest.raises(TaskNotFoundError, match="Task not found"):
+        await commands.cancel(uuid4(), reason="", origin=ORIGIN)
+
+
+def _nothing(_task: Task) -> None:
+    """Decide nothing."""

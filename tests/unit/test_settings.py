@@ -1,0 +1,87 @@
+"""The settings: the seed's names, a sentence for every refusal, and secrets that stay secret."""
+
+from pathlib import Path
+
+import pytest
+
+from ledger.errors import ConfigurationError
+from ledger.settings import Settings, environment_name, load_settings, masked_url
+
+PASSWORD = "-".join(("not", "to", "be", "shown"))
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for field in Settings.model_fields:
+        monkeypatch.delenv(environment_name(field), raising=False)
+
+
+def test_the_names_of_the_seed_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://u:p@h/db?sslmode=disable")
+    monkeypatch.setenv("RABBITMQ_URL", "amqp://guest:guest@h:5672/")
+    monkeypatch.setenv("PORT", "9090")
+    monkeypatch.setenv("ALLOWED_ORIGINS", "https://a.example, https://b.example")
+
+    settings = load_settings()
+
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgres://u:p@h/db?sslmode=disable"
+    assert settings.rabbitmq_url is not None
+    assert settings.port == 9090
+    assert settings.allowed_origins == ("https://a.example", "https://b.example")
+
+
+def test_the_dot_env_file_is_read_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("PORT=7000\nLEDGER_LEASE_SECONDS=60\n")
+    monkeypatch.setenv("PORT", "7001")
+
+    settings = load_settings()
+
+    assert (settings.port, settings.lease_seconds) == (7001, 60.0)
+
+
+def test_an_option_wins_over_the_environment_unless_it_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "7001")
+
+    assert load_settings(port=1).port == 1
+    assert load_settings(port=None).port == 7001
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("LEDGER_LEASE_SECONDS", "2", "LEDGER_LEASE_SECONDS must be at least 5"),
+        ("LEDGER_PAGE_SIZE_MAX", "99999999", "LEDGER_PAGE_SIZE_MAX must be at most 10000, got 99999999"),
+        ("PORT", "many", "PORT is not valid"),
+        ("LEDGER_LOG_FORMAT", "xml", "LEDGER_LOG_FORMAT is not valid"),
+        ("DATABASE_URL", f"mysql://u:{PASSWORD}@h/db", "DATABASE_URL must be a URL that starts with postgres://"),
+        ("RABBITMQ_URL", f"http://u:{PASSWORD}@h/", "RABBITMQ_URL must be a URL that starts with amqp://"),
+    ],
+)
+def test_a_refused_value_is_named_with_its_bound_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError, match=sentence) as refused:
+        load_settings()
+
+    assert PASSWORD not in str(refused.value)
+
+
+def test_no_secret_is_in_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgres://user:{PASSWORD}@h:5432/db")
+    monkeypatch.setenv("RABBITMQ_URL", f"amqp://user:{PASSWORD}@h/")
+
+    settings = load_settings()
+
+    assert PASSWORD not in repr(settings)
+    assert PASSWORD not in str(settings.masked())
+    assert settings.masked()["database_url"] == "postgres://user:***@h:5432/db"
+
+
+def test_a_url_without_a_password_is_shown_as_it_is() -> None:
+    assert masked_url("postgres://h/db") == "postgres://h/db"
