@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +43,8 @@ _LATENCIES = """
     SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (
                ORDER BY extract(epoch FROM completed.recorded_at - submitted.recorded_at)::float8 * 1000)
       FROM ledger.events AS submitted
-      JOIN ledger.events AS completed ON completed.task_id = submitted.task_id AND completed.type = 'task.completed'
+      JOIN ledger.events AS completed
+        ON completed.task_id = submitted.task_id AND completed.type = 'task.completed'
      WHERE submitted.version = 1
 """
 
@@ -163,7 +164,7 @@ async def latency(servers: Servers, scale: float) -> Measured:
     )
 
 
-Measurement = Callable[[Servers, float], Awaitable[Measured]]
+Measurement = Callable[[Servers, float], Coroutine[None, None, Measured]]
 MEASUREMENTS: dict[str, Measurement] = {"submits": durable_submits, "drain": drain, "latency": latency}
 
 

@@ -113,12 +113,11 @@ def test_every_acknowledged_task_survives_kill_minus_nine_and_completes(ups: Ups
     up.kill()
     again = ups.start()
 
-    for task_id in [*waiting, done]:
-        wait_until(
-            lambda task_id=task_id: _status(again, task_id)["status"] == "COMPLETED",
-            seconds_max=60,
-            what=f"task {task_id} completed after the kill",
-        )
+    wait_until(
+        lambda: all(_status(again, task_id)["status"] == "COMPLETED" for task_id in [*waiting, done]),
+        seconds_max=60,
+        what="every task completed after the kill",
+    )
     assert again.ctrl_c() == 0
 
 

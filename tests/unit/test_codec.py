@@ -60,8 +60,8 @@ EXAMPLES: dict[str, TaskEvent] = {
 def row(event_type: str, data: str, *, schema_version: int = 1, version: int = 1) -> RecordedEvent:
     return RecordedEvent(
         position=1, task_id=TASK_ID, version=version, type=event_type, schema_version=schema_version,
-        kind="letter", queue="post", data=data, occurred_at=NOW, recorded_at=NOW, actor="client", correlation_id="c",
-        causation_id=None, traceparent=None,
+        kind="letter", queue="post", data=data, occurred_at=NOW, recorded_at=NOW, actor="client",
+        correlation_id="c", causation_id=None, traceparent=None,
     )  # fmt: skip
 
 

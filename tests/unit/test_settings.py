@@ -7,7 +7,7 @@ import pytest
 from ledger.errors import ConfigurationError
 from ledger.settings import Settings, environment_name, load_settings, masked_url
 
-PASSWORD = "-".join(("not", "to", "be", "shown"))
+HIDDEN = "not-to-be-shown"
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +57,8 @@ def test_an_option_wins_over_the_environment_unless_it_is_absent(monkeypatch: py
         ("LEDGER_PAGE_SIZE_MAX", "99999999", "LEDGER_PAGE_SIZE_MAX must be at most 10000, got 99999999"),
         ("PORT", "many", "PORT is not valid"),
         ("LEDGER_LOG_FORMAT", "xml", "LEDGER_LOG_FORMAT is not valid"),
-        ("DATABASE_URL", f"mysql://u:{PASSWORD}@h/db", "DATABASE_URL must be a URL that starts with postgres://"),
-        ("RABBITMQ_URL", f"http://u:{PASSWORD}@h/", "RABBITMQ_URL must be a URL that starts with amqp://"),
+        ("DATABASE_URL", f"mysql://u:{HIDDEN}@h/db", "DATABASE_URL must be a URL that starts with postgres://"),
+        ("RABBITMQ_URL", f"http://u:{HIDDEN}@h/", "RABBITMQ_URL must be a URL that starts with amqp://"),
     ],
 )
 def test_a_refused_value_is_named_with_its_bound_and_no_secret(
@@ -69,17 +69,17 @@ def test_a_refused_value_is_named_with_its_bound_and_no_secret(
     with pytest.raises(ConfigurationError, match=sentence) as refused:
         load_settings()
 
-    assert PASSWORD not in str(refused.value)
+    assert HIDDEN not in str(refused.value)
 
 
 def test_no_secret_is_in_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", f"postgres://user:{PASSWORD}@h:5432/db")
-    monkeypatch.setenv("RABBITMQ_URL", f"amqp://user:{PASSWORD}@h/")
+    monkeypatch.setenv("DATABASE_URL", f"postgres://user:{HIDDEN}@h:5432/db")
+    monkeypatch.setenv("RABBITMQ_URL", f"amqp://user:{HIDDEN}@h/")
 
     settings = load_settings()
 
-    assert PASSWORD not in repr(settings)
-    assert PASSWORD not in str(settings.masked())
+    assert HIDDEN not in repr(settings)
+    assert HIDDEN not in str(settings.masked())
     assert settings.masked()["database_url"] == "postgres://user:***@h:5432/db"
 
 
