@@ -66,8 +66,10 @@ async def run_verify(name: str, database_url: str | None) -> None:
     for difference in differences:
         typer.echo(str(difference))
     if differences:
-        count = f"{DIFFERENCES_MAX} or more" if len(differences) == DIFFERENCES_MAX else str(len(differences))
-        typer.echo(f"{name} differs from the ledger in {count} places: rebuild it", err=True)
+        count = len(differences)
+        places = "1 place" if count == 1 else f"{count} places"
+        more = " or more" if count == DIFFERENCES_MAX else ""
+        typer.echo(f"{name} differs from the ledger in {places}{more}: rebuild it", err=True)
         raise typer.Exit(ExitCode.FAILURE)
     typer.echo(f"{name} equals the fold of the ledger")
 

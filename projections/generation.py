@@ -104,7 +104,8 @@ async def make_indexes(
 ) -> None:
     """Make what only the readers need."""
     await connection.execute(query("enter_generation"), generation.schema)
-    await connection.execute(projection.index_statements, timeout=timeout_seconds)
+    if projection.index_statements:
+        await connection.execute(projection.index_statements, timeout=timeout_seconds)
     analyses = await connection.fetch(query("analyze_statements"), generation.schema, list(projection.tables))
     await _execute_all(connection, analyses, timeout_seconds=timeout_seconds)
 

@@ -101,6 +101,14 @@ class Projector:
             return
         log.info("read_model.outdated", projection=projection.name, made_by=error.made_by)
         try:
-            await rebuild(self._ledger, projection)
+            rebuilt = await rebuild(self._ledger, projection)
         except LedgerError as rebuild_error:
             await outage.wait(rebuild_error)
+            return
+        log.info(
+            "read_model.rebuilt",
+            projection=projection.name,
+            version=projection.version,
+            events=rebuilt.events,
+            seconds=round(rebuilt.seconds, 3),
+        )

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import asyncpg
-import structlog
 
 from ledger.bootstrap import Ledger
 from ledger.errors import UnknownEventTypeError
@@ -22,8 +21,6 @@ from projections.progress import Phase, Progress, ProgressMeter
 from projections.projection import Projection, SqlProjection
 from projections.slices import Slices
 from projections.swap import swap
-
-log = structlog.get_logger()
 
 # Nothing may run for ever, but what takes long on a large ledger must not be cut short either.
 STEP_SECONDS_MAX = 6 * 3600.0
@@ -40,7 +37,7 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild did: events folded, the position reached, and how long all of it and the swap took."""
+    """What a rebuild did: events folded, position reached, how long it took, and how long readers waited."""
 
     events: int
     position: int
@@ -77,19 +74,10 @@ async def rebuild(
         await _make(ledger, connection, projection, meter=meter, effort=effort or Effort())
         await _catch_up(ledger, connection, projection, meter)
         meter.enter(Phase.SWAPPING)
-        position, swap_seconds = await swap(connection, projection)
+        swapped = await swap(connection, projection)
+        meter.add(swapped.events)
     meter.enter(Phase.DONE)
-    rebuilt = Rebuilt(meter.events_done, position, meter.seconds, swap_seconds)
-    log.info(
-        "read_model.rebuilt",
-        projection=projection.name,
-        version=projection.version,
-        events=rebuilt.events,
-        position=position,
-        seconds=round(rebuilt.seconds, 3),
-        swap_seconds=round(swap_seconds, 3),
-    )
-    return rebuilt
+    return Rebuilt(meter.events_done, swapped.position, meter.seconds, swapped.seconds)
 
 
 async def _make(

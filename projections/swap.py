@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from secrets import SystemRandom
 
 import asyncpg
@@ -18,8 +19,17 @@ _BATCH_SIZE_MAX = 20_000
 _random = SystemRandom()
 
 
-async def swap(connection: asyncpg.Connection, projection: Projection) -> tuple[int, float]:
-    """Put the next generation in the place of the live one; return its position and the seconds that took.
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """The position of what now is live, the events folded in the swap itself, and how long readers waited for it."""
+
+    position: int
+    events: int
+    seconds: float
+
+
+async def swap(connection: asyncpg.Connection, projection: Projection) -> Swapped:
+    """Put the next generation in the place of the live one.
 
     A reader who holds on to the old tables makes it give up and try again: while it queued for the lock, every
     other reader would queue behind it.
@@ -28,33 +38,33 @@ async def swap(connection: asyncpg.Connection, projection: Projection) -> tuple[
         ReadModelBusyError: it gave up each time.
     """
     for _ in range(_TRIES_MAX):
-        began_at = time.monotonic()
         try:
             async with connection.transaction(isolation="read_committed"):
-                position = await _swap(connection, projection)
-            return position, time.monotonic() - began_at
+                position, events = await _fold_the_rest(connection, projection)
+                await connection.execute(query("bound_lock_wait"))
+                began_at = time.monotonic()
+                await _replace_live(connection, projection, position=position)
+            return Swapped(position, events, time.monotonic() - began_at)
         except asyncpg.LockNotAvailableError:
             await asyncio.sleep(_random.uniform(0, _PAUSE_SECONDS_MAX))
     raise ReadModelBusyError(name=projection.name, tries=_TRIES_MAX)
 
 
-async def _swap(connection: asyncpg.Connection, projection: Projection) -> int:
-    live = LIVE.checkpoint_of(projection)
-    await connection.execute(query("ensure_checkpoint"), live)
+async def _fold_the_rest(connection: asyncpg.Connection, projection: Projection) -> tuple[int, int]:
+    await connection.execute(query("ensure_checkpoint"), LIVE.checkpoint_of(projection))
     live_position = await lock_checkpoint(connection, projection, LIVE)  # from here on every projector waits
     # What the live generation has folded is complete, even where the horizon of this moment lies before it.
     horizon = max(live_position, int(await connection.fetchval(query("safe_position"))))
-    position = await _fold_the_rest(connection, projection, horizon=horizon)
-    await connection.execute(query("bound_lock_wait"))
-    await drop_tables(connection, projection, LIVE)  # from here on every reader waits
-    await move_tables(connection, projection, to=LIVE)
-    await connection.execute(query("set_checkpoint"), live, position)
-    await connection.execute(query("drop_checkpoint"), NEXT.checkpoint_of(projection))
-    return position
-
-
-async def _fold_the_rest(connection: asyncpg.Connection, projection: Projection, *, horizon: int) -> int:
+    events = 0
     while True:
         batch = await fold_next_batch(connection, projection, NEXT, horizon=horizon, events_max=_BATCH_SIZE_MAX)
         if batch.events == 0:
-            return batch.position
+            return batch.position, events
+        events += batch.events
+
+
+async def _replace_live(connection: asyncpg.Connection, projection: Projection, *, position: int) -> None:
+    await drop_tables(connection, projection, LIVE)  # from here on every reader waits
+    await move_tables(connection, projection, to=LIVE)
+    await connection.execute(query("set_checkpoint"), LIVE.checkpoint_of(projection), position)
+    await connection.execute(query("drop_checkpoint"), NEXT.checkpoint_of(projection))

@@ -1,0 +1,96 @@
+"""The commands of the read models say what is so, and their exit codes do too."""
+
+import asyncio
+import os
+import signal
+import sys
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from projections.cli import app
+from tests.integration.given import caught_up, eventually, execute, fetch, opened, submitted
+from tests.services.postgres import run_apart
+
+pytestmark = pytest.mark.usefixtures("database_url")
+
+
+def test_list_names_every_projection() -> None:
+    result = _run("list")
+
+    assert result.exit_code == 0
+    assert "task_status" in result.stdout
+
+
+def test_status_tells_how_far_the_read_model_is_behind(database_url: str) -> None:
+    before = _run("status", database_url)
+    run_apart(_submit(database_url, folded=2, behind=3))
+
+    after = _run("status", database_url)
+
+    assert before.stdout == "task_status: not made yet (horizon 0)\n"
+    assert after.stdout.startswith("task_status: version 1, position 2 of 5, 3 events behind, lag ")
+
+
+def test_rebuild_says_what_it_did_and_verify_agrees(database_url: str) -> None:
+    run_apart(_submit(database_url, folded=0, behind=4))
+
+    rebuilt = _run("rebuild", "task_status", database_url)
+    verified = _run("verify", "task_status", database_url)
+
+    assert rebuilt.exit_code == 0, rebuilt.output
+    assert rebuilt.stdout.startswith("rebuilt task_status: 4 events in ")
+    assert "task_status: folding, 0 of 4 events" in rebuilt.stderr
+    assert (verified.exit_code, verified.stdout) == (0, "task_status equals the fold of the ledger\n")
+
+
+def test_verify_names_what_differs_and_fails(database_url: str) -> None:
+    run_apart(_submit(database_url, folded=1, behind=0, then="UPDATE projections.task_status SET attempt = 7"))
+
+    result = _run("verify", "task_status", database_url)
+
+    assert result.exit_code == 1
+    assert " attempt: expected '0', found '7'\n" in result.stdout
+    assert "differs from the ledger in 1 place: rebuild it" in result.stderr
+
+
+def test_unknown_projection_is_refused_with_a_sentence(database_url: str) -> None:
+    result = _run("rebuild", "tusk_status", database_url)
+
+    assert result.exit_code == 1
+    assert result.stderr == "taskledger: no projection 'tusk_status'; there are: task_status\n"
+
+
+async def test_projector_runs_as_a_process_until_it_is_told_to_stop(database_url: str) -> None:
+    environment = {**os.environ, "DATABASE_URL": database_url}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "projections", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    async with opened(database_url) as ledger:
+        await submitted(ledger, 2)
+
+        async def is_folded() -> bool:
+            [(made,)] = await fetch(ledger, "SELECT to_regclass('projections.task_status') IS NOT NULL")
+            return made and len(await fetch(ledger, "SELECT task_id FROM projections.task_status")) == 2
+
+        await eventually(is_folded, what="the projector has folded both tasks")
+    process.send_signal(signal.SIGTERM)
+    _, said = await asyncio.wait_for(process.communicate(), timeout=20)
+
+    assert process.returncode == 0
+    assert b"projector.stopped" in said
+
+
+def _run(command: str, *arguments: str) -> Result:
+    *names, url = arguments or ("",)
+    options = ["--database-url", url] if url else []
+    return CliRunner().invoke(app, ["projections", command, *names, *options])
+
+
+async def _submit(database_url: str, *, folded: int, behind: int, then: str = "SELECT 1") -> None:
+    async with opened(database_url) as ledger:
+        if folded:
+            await submitted(ledger, folded)
+            await caught_up(ledger)
+        await execute(ledger, then)
+        await submitted(ledger, behind)

@@ -1,0 +1,308 @@
+"""A rebuild makes a read model anew while everybody goes on; ended early, it leaves the live one as it was."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from secrets import token_hex
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from uuid_utils.compat import uuid7
+
+from ledger.bootstrap import Ledger
+from ledger.errors import UnknownEventTypeError
+from ledger.leader import leading
+from ledger.store.records import NewEvent, RecordedEvent
+from projections.errors import RebuildInProgressError
+from projections.progress import Phase, Progress
+from projections.projection import PythonProjection
+from projections.projector import Projector
+from projections.rebuild import Effort, rebuild, rebuild_role
+from projections.task_status import TASK_STATUS
+from projections.verify import Difference, verify
+from tests.integration.given import CLIENT, caught_up, eventually, execute, fetch, opened, running, submitted
+from tests.integration.lives import live_through
+
+SMALL = Effort(sessions=3, events_per_slice=7)
+CONTENT = "SELECT md5(string_agg(status::text, ',' ORDER BY task_id)) FROM projections.task_status AS status"
+COUNTS = """SELECT (SELECT count(*) FROM ledger.events), (SELECT sum(version) FROM projections.task_status),
+                   (SELECT max(position) FROM ledger.events),
+                   (SELECT position FROM ledger.checkpoints WHERE name = 'projection:task_status')"""
+LEFTOVERS = """SELECT to_regclass('projections_next.task_status')::text FROM ledger.checkpoints
+                WHERE name = 'projection:task_status:next'"""
+INDEXES = "SELECT indexname FROM pg_indexes WHERE schemaname = 'projections' ORDER BY indexname"
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[Ledger]:
+    async with opened(database_url) as ledger:
+        yield ledger
+
+
+async def test_rebuild_makes_the_same_read_model_with_the_same_indexes(ledger: Ledger) -> None:
+    await live_through(ledger, 30)
+    await caught_up(ledger)
+    content, indexes = await fetch(ledger, CONTENT), await fetch(ledger, INDEXES)
+
+    rebuilt = await rebuild(ledger, TASK_STATUS, effort=SMALL)
+
+    [(events, versions, last, checkpoint)] = await fetch(ledger, COUNTS)
+    assert await fetch(ledger, CONTENT) == content
+    assert await fetch(ledger, INDEXES) == indexes
+    assert len(indexes) > 1
+    assert rebuilt.events == events == versions
+    assert rebuilt.position == last == checkpoint
+    assert await fetch(ledger, LEFTOVERS) == []
+
+
+async def test_projector_goes_on_where_the_rebuild_left_off(ledger: Ledger) -> None:
+    await live_through(ledger, 10)
+    await rebuild(ledger, TASK_STATUS, effort=SMALL)
+    await submitted(ledger, 3)
+
+    folded = await Projector(ledger, [TASK_STATUS]).run_once()
+
+    assert folded == 3
+    assert await verify(ledger, TASK_STATUS) == []
+
+
+async def test_rebuild_tells_its_progress_from_nothing_to_all(ledger: Ledger) -> None:
+    await live_through(ledger, 20)
+    told: list[Progress] = []
+
+    rebuilt = await rebuild(ledger, TASK_STATUS, told.append, effort=SMALL)
+
+    phases = list(dict.fromkeys(progress.phase for progress in told))
+    done = [progress.events_done for progress in told]
+    assert phases == list(Phase)
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0, rebuilt.events)
+    assert {progress.events_total for progress in told} == {rebuilt.events}
+    assert told[0].eta_seconds is None
+    assert told[-1].eta_seconds == 0
+    assert told[-1].events_per_second > 0
+
+
+async def test_verification_names_every_difference_and_a_rebuild_removes_them(ledger: Ledger) -> None:
+    changed, lost, kept = await submitted(ledger, 3)
+    await caught_up(ledger)
+    invented = uuid7()
+    columns = ", ".join(TASK_STATUS_COLUMNS)
+    await execute(
+        ledger, "UPDATE projections.task_status SET status = 'FAILED', attempt = 7 WHERE task_id = $1", changed
+    )
+    await execute(ledger, "DELETE FROM projections.task_status WHERE task_id = $1", lost)
+    await execute(
+        ledger,
+        f"INSERT INTO projections.task_status (task_id, {columns}) SELECT $1, {columns}"  # noqa: S608 - names of ours
+        " FROM projections.task_status WHERE task_id = $2",
+        invented,
+        kept,
+    )
+
+    differences = await verify(ledger, TASK_STATUS)
+    await rebuild(ledger, TASK_STATUS)
+
+    assert differences == [
+        Difference(str(changed), "attempt", "0", "7"),
+        Difference(str(changed), "status", "PENDING", "FAILED"),
+        Difference(str(lost), "row", "a row", None),
+        Difference(str(invented), "row", None, "a row"),
+    ]
+    assert await verify(ledger, TASK_STATUS) == []
+
+
+async def test_writers_readers_and_the_projector_go_on_during_rebuilds(ledger: Ledger) -> None:
+    await live_through(ledger, 20)
+    await caught_up(ledger)
+    writing = asyncio.create_task(live_through(ledger, 150))
+    reads: list[int] = []
+
+    async with running(Projector(ledger, [TASK_STATUS]).run(), _read_all_the_time(ledger, reads)):
+        while not writing.done():
+            await rebuild(ledger, TASK_STATUS, effort=SMALL)
+            assert await verify(ledger, TASK_STATUS) == []
+        await writing
+        await eventually(lambda: _has_folded_all(ledger), what="the projector is at the end of the log")
+
+    assert await verify(ledger, TASK_STATUS) == []
+    assert reads == sorted(reads)  # no swap took a reader back to an earlier state
+    assert reads[-1] > reads[0]
+
+
+async def test_rebuild_needs_no_read_model_to_begin_with(ledger: Ledger) -> None:
+    await live_through(ledger, 10)
+
+    await rebuild(ledger, TASK_STATUS, effort=SMALL)
+
+    assert await _has_folded_all(ledger)
+
+
+async def test_rebuild_of_an_empty_ledger_makes_an_empty_read_model(ledger: Ledger) -> None:
+    rebuilt = await rebuild(ledger, TASK_STATUS)
+
+    assert (rebuilt.events, rebuilt.position) == (0, 0)
+    assert await verify(ledger, TASK_STATUS) == []
+
+
+async def test_slow_reader_delays_the_swap_and_stops_nobody(ledger: Ledger) -> None:
+    await live_through(ledger, 10)
+    await caught_up(ledger)
+    reached_swap = asyncio.Event()
+
+    def notice(progress: Progress) -> None:
+        if progress.phase is Phase.SWAPPING:
+            reached_swap.set()
+
+    async with ledger.database.dedicated() as reader, reader.transaction():
+        await reader.execute("SELECT count(*) FROM projections.task_status")
+        rebuilding = asyncio.create_task(rebuild(ledger, TASK_STATUS, notice))
+        await reached_swap.wait()
+        await _read(ledger)
+        still_waiting = not rebuilding.done()
+
+    assert still_waiting
+    await rebuilding
+    assert await verify(ledger, TASK_STATUS) == []
+
+
+async def test_killed_rebuild_leaves_the_live_read_model_and_the_next_one_clears_up(
+    ledger: Ledger, database_url: str
+) -> None:
+    await live_through(ledger, 10)
+    await caught_up(ledger)
+    content = await fetch(ledger, CONTENT)
+    command = (sys.executable, "-m", "projections", "projections", "rebuild", "task_status")
+    environment = {**os.environ, "DATABASE_URL": database_url}
+
+    async with ledger.database.dedicated() as reader, reader.transaction():
+        await reader.execute("SELECT count(*) FROM projections.task_status")  # so that it gets no further
+        process = await asyncio.create_subprocess_exec(
+            *command, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        await eventually(lambda: _has_leftovers(ledger), what="the next generation stands beside the live one")
+        process.kill()
+        await process.wait()
+
+    assert await fetch(ledger, CONTENT) == content
+    await submitted(ledger)
+    await caught_up(ledger)
+    await eventually(lambda: _can_rebuild(ledger), what="the server has noticed that the process is gone")
+    assert await fetch(ledger, LEFTOVERS) == []
+    assert await verify(ledger, TASK_STATUS) == []
+
+
+async def test_only_one_process_rebuilds_or_verifies_at_a_time(ledger: Ledger) -> None:
+    async with leading(ledger.database, rebuild_role(TASK_STATUS)) as connection:
+        assert connection is not None
+
+        with pytest.raises(RebuildInProgressError, match="another process rebuilds or verifies"):
+            await rebuild(ledger, TASK_STATUS)
+        with pytest.raises(RebuildInProgressError):
+            await verify(ledger, TASK_STATUS)
+
+
+async def test_event_of_a_newer_release_refuses_the_rebuild_and_leaves_the_live_read_model(ledger: Ledger) -> None:
+    await submitted(ledger, 2)
+    await caught_up(ledger)
+    content = await fetch(ledger, CONTENT)
+    event = NewEvent(
+        type="task.archived", schema_version=1, kind="default", queue="default", data="{}",
+        occurred_at=ledger.clock.now(), origin=CLIENT,
+    )  # fmt: skip
+    await ledger.store.append(uuid7(), [event], expected_version=0)
+
+    with pytest.raises(UnknownEventTypeError, match=r"task\.archived"):
+        await rebuild(ledger, TASK_STATUS)
+
+    assert await fetch(ledger, CONTENT) == content
+
+
+async def test_python_projection_is_rebuilt_as_well(ledger: Ledger) -> None:
+    async def apply(connection: asyncpg.Connection, events: Sequence[RecordedEvent]) -> None:
+        await connection.executemany("INSERT INTO seen (id) VALUES ($1)", [(event.event_id,) for event in events])
+
+    seen = PythonProjection(
+        name="seen", version=1, tables=("seen",), apply=apply,
+        table_statements="CREATE TABLE seen (id text PRIMARY KEY)",
+    )  # fmt: skip
+    await live_through(ledger, 10)
+    await Projector(ledger, [seen]).run_once()
+    await execute(ledger, "DELETE FROM projections.seen")
+
+    await rebuild(ledger, seen)
+
+    expected = await fetch(ledger, "SELECT task_id::text || ':' || version AS id FROM ledger.events ORDER BY id")
+    assert await fetch(ledger, "SELECT id FROM projections.seen ORDER BY id") == expected
+
+
+async def test_projectors_role_may_do_all_of_it_and_the_apis_role_may_read(
+    ledger: Ledger, database_url: str
+) -> None:
+    await live_through(ledger, 5)
+    await rebuild(ledger, TASK_STATUS)  # by the owner of the database
+    projector_url, api_url = await _login(ledger, database_url, "ledger_projector", "ledger_api")
+
+    async with opened(projector_url) as projector, opened(api_url) as api:
+        await submitted(ledger)
+        assert await Projector(projector, [TASK_STATUS]).run_once() == 1
+        await rebuild(projector, TASK_STATUS)
+        assert await verify(projector, TASK_STATUS) == []
+        assert len(await fetch(api, "SELECT status FROM projections.task_status")) == 6
+        await rebuild(ledger, TASK_STATUS)
+        await submitted(ledger)
+        assert await Projector(projector, [TASK_STATUS]).run_once() == 1
+
+    await _forget(ledger, projector_url, api_url)
+
+
+TASK_STATUS_COLUMNS = (
+    "version", "position", "status", "kind", "queue", "priority", "tags", "attempt", "failures", "losses",
+    "max_attempts", "timeout_s", "ready", "cancel_requested", "correlation_id", "created_at", "updated_at",
+)  # fmt: skip
+
+
+async def _read(ledger: Ledger) -> int:
+    [row] = await fetch(ledger, "SELECT coalesce(max(position), 0) FROM projections.task_status")
+    return int(row[0])
+
+
+async def _read_all_the_time(ledger: Ledger, reads: list[int]) -> None:
+    while True:
+        reads.append(await _read(ledger))
+
+
+async def _has_folded_all(ledger: Ledger) -> bool:
+    [(events, versions, last, checkpoint)] = await fetch(ledger, COUNTS)
+    return bool(events == versions and last == checkpoint)
+
+
+async def _has_leftovers(ledger: Ledger) -> bool:
+    return bool(await fetch(ledger, LEFTOVERS))
+
+
+async def _can_rebuild(ledger: Ledger) -> bool:
+    try:
+        await rebuild(ledger, TASK_STATUS)
+    except RebuildInProgressError:
+        return False
+    return True
+
+
+async def _login(ledger: Ledger, database_url: str, *roles: str) -> list[str]:
+    parts = urlsplit(database_url)
+    urls = []
+    for role in roles:
+        name, password = f"test_{token_hex(6)}", token_hex(8)
+        await execute(ledger, f"CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE {role}")
+        urls.append(urlunsplit(parts._replace(netloc=f"{name}:{password}@{parts.hostname}:{parts.port}")))
+    return urls
+
+
+async def _forget(ledger: Ledger, *urls: str) -> None:
+    for url in urls:
+        name = urlsplit(url).username
+        await execute(ledger, f"DROP OWNED BY {name}")
+        await execute(ledger, f"DROP ROLE {name}")

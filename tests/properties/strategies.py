@@ -1,0 +1,172 @@
+"""Hypothesis strategies for random valid histories: the Task aggregate, driven by random commands.
+
+Every history is one that the aggregate permits, in the shape in which it is appended. Task ids are new with each
+draw and no part of what Hypothesis remembers, so that examples can share one database and repeat in it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from hypothesis import strategies as st
+from pydantic import JsonValue
+from uuid_utils.compat import uuid7
+
+from ledger.codec import encode_pending
+from ledger.specification import Backoff, TaskSpecification
+from ledger.store.records import NewEvent, Origin
+from ledger.task import Task
+from ledger.task_events import Cause, ReleaseReason, Status, TaskError
+
+COMMANDS_MAX = 16
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**64 - 1
+
+Drawn = TypeVar("Drawn")
+Draw = Callable[[st.SearchStrategy[Drawn]], Drawn]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one command appends: at once, or not at all."""
+
+    expected_version: int
+    events: tuple[NewEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A task from its submission on, command by command."""
+
+    task_id: UUID
+    steps: tuple[Step, ...]
+
+    @property
+    def types(self) -> list[str]:
+        """The event types in their order, without their common prefix: this is what a failing test shows."""
+        return [event.type.removeprefix("task.") for step in self.steps for event in step.events]
+
+    def __repr__(self) -> str:
+        return f"History({', '.join(self.types)})"
+
+
+def texts(chars_max: int = 20) -> st.SearchStrategy[str]:
+    """Return a strategy for text that JSON in Postgres can hold."""
+    return st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=chars_max)
+
+
+def json_values() -> st.SearchStrategy[JsonValue]:
+    """Return a strategy for JSON values that the ledger accepts."""
+    leaves: st.SearchStrategy[JsonValue] = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(_INTEGER_MIN, _INTEGER_MAX),
+        st.floats(allow_nan=False, allow_infinity=False),
+        texts(),
+    )
+    return st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts(8), inner, max_size=3),
+        max_leaves=5,
+    )
+
+
+def origins() -> st.SearchStrategy[Origin]:
+    """Return a strategy for who causes an append, and in which story."""
+    return st.builds(
+        Origin,
+        actor=st.sampled_from(["client", "sweeper", "scheduler", "user:ann", f"worker:{UUID(int=7)}"]),
+        correlation_id=st.none() | st.sampled_from(["order-1", "order-2"]),
+    )
+
+
+def specifications() -> st.SearchStrategy[TaskSpecification]:
+    """Return a strategy for everything that a client may ask for."""
+    return st.builds(
+        TaskSpecification,
+        kind=st.sampled_from(["default", "mail.send", "a/b:c"]),
+        queue=st.sampled_from(["default", "slow"]),
+        input=json_values(),
+        priority=st.integers(0, 9),
+        run_at=st.none() | st.timedeltas(timedelta(days=-1), timedelta(days=30)).map(lambda delay: _EPOCH + delay),
+        max_attempts=st.sampled_from([3, 2, 1, 5]),
+        timeout_seconds=st.floats(0.1, 604_800.0),
+        backoff=st.builds(Backoff, base_seconds=st.floats(0, 10), cap_seconds=st.floats(10, 100)),
+        tags=st.lists(texts(12).filter(bool), max_size=3).map(tuple),
+        parent=st.none() | st.uuids(),
+    )
+
+
+@st.composite
+def histories(draw: Draw[object], commands_max: int = COMMANDS_MAX) -> History:
+    """Return a strategy for a task that goes through any commands that its state permits."""
+    now = _EPOCH
+    task = Task.submit(uuid7(), _drawn(draw, specifications()), now=now)
+    steps = [_step(task, _drawn(draw, origins()))]
+    for _ in range(_drawn(draw, st.sampled_from(range(commands_max + 1)))):
+        now += timedelta(microseconds=_drawn(draw, st.integers(1, 10**8)))
+        _command(draw, task, now)
+        if task.pending_events:
+            steps.append(_step(task, _drawn(draw, origins())))
+    return History(task.id, tuple(steps))
+
+
+def _step(task: Task, origin: Origin) -> Step:
+    expected_version, events = encode_pending(task, origin=origin)
+    return Step(expected_version, tuple(events))
+
+
+def _drawn(draw: Draw[object], strategy: st.SearchStrategy[Drawn]) -> Drawn:
+    return draw(strategy)  # type: ignore[return-value]  # one draw function serves every type
+
+
+def _command(draw: Draw[object], task: Task, now: datetime) -> None:
+    permitted = {
+        Status.PENDING: (*[_start] * 8, _release, _cancel) if task.ready else (*[_release] * 5, _cancel),
+        Status.RUNNING: (*[_progress] * 2, *[_complete] * 2, *[_fail] * 4, _cancel, _confirm_cancel),
+    }.get(task.status, (_retry,))
+    _drawn(draw, st.sampled_from(permitted))(draw, task, now)
+
+
+def _start(draw: Draw[object], task: Task, now: datetime) -> None:
+    task.start(worker_id=str(_drawn(draw, st.uuids())), now=now)
+
+
+def _release(draw: Draw[object], task: Task, now: datetime) -> None:
+    task.release(reason=_drawn(draw, st.sampled_from(ReleaseReason)), now=now)
+
+
+def _progress(draw: Draw[object], task: Task, now: datetime) -> None:
+    fraction, message = _drawn(draw, st.floats(0, 1)), _drawn(draw, texts())
+    task.report_progress(attempt=task.attempt, fraction=fraction, message=message, now=now)
+
+
+def _complete(draw: Draw[object], task: Task, now: datetime) -> None:
+    task.complete(attempt=task.attempt, result=_drawn(draw, json_values()), now=now)
+
+
+def _fail(draw: Draw[object], task: Task, now: datetime) -> None:
+    task.fail(
+        attempt=task.attempt,
+        error=_drawn(draw, st.builds(TaskError, type=texts(), message=texts(), traceback=texts())),
+        cause=_drawn(draw, st.sampled_from(Cause)),
+        now=now,
+        retry_delay_seconds=_drawn(draw, st.sampled_from([0.0, 1.5, 300.0, None])),
+        attempts_lost_max=_drawn(draw, st.sampled_from([3, 2, 1])),
+    )
+
+
+def _cancel(draw: Draw[object], task: Task, now: datetime) -> None:
+    task.request_cancel(actor="user:ann", reason=_drawn(draw, texts()), now=now)
+
+
+def _confirm_cancel(draw: Draw[object], task: Task, now: datetime) -> None:
+    if not task.cancel_requested:
+        _cancel(draw, task, now)
+    task.confirm_cancel(attempt=task.attempt, now=now)
+
+
+def _retry(draw: Draw[object], task: Task, now: datetime) -> None:
+    task.retry(actor="user:ann", reason=_drawn(draw, texts()), now=now)
