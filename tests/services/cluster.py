@@ -121,8 +121,7 @@ class Cluster:
         return next(one for one in reversed(self.running) if one.role == role and one.process.poll() is None)
 
     def _answers(self, path: str) -> bool:
-        dead = [one.role for one in self.running if one.role == "api" and one.process.poll() is not None]
-        if dead:
+        if all(one.process.poll() is not None for one in self.running if one.role == "api"):
             message = f"the API ended before it was ready: see {self.logs}"
             raise RuntimeError(message)
         try:
