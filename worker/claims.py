@@ -9,6 +9,7 @@ import structlog
 from ledger.clock import Clock
 from ledger.codec import encode_pending, fold
 from ledger.errors import (
+    MalformedMessageError,
     StoreRefusedError,
     StoreUnavailableError,
     TaskNotFoundError,
@@ -72,10 +73,10 @@ class Claims:
         While the database is away this waits, so the delivery stays unsettled.
 
         Raises:
+            MalformedMessageError: the hint says that it is a submit, and is none.
             UnknownEventTypeError: an event of the task is of a later release.
         """
-        # A task that was just submitted is that one event: it is known without a read.
-        task = fold([hint]) if hint.type == "task.submitted" and hint.version == 1 else None
+        task = _just_submitted(hint)
         in_doubt = False
         while True:  # each conflict means that somebody else appended, so this ends
             try:
@@ -135,3 +136,13 @@ class Claims:
             causation_id=causation_id,
             traceparent=hint.traceparent,
         )
+
+
+def _just_submitted(hint: RecordedEvent) -> Task | None:
+    # A task that was just submitted is that one event: it is known without a read.
+    if hint.type != "task.submitted" or hint.version != 1:
+        return None
+    try:
+        return fold([hint])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MalformedMessageError(f"{type(error).__name__}: {error}") from error

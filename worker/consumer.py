@@ -142,17 +142,17 @@ class Worker:
             self._member.queues, prefetch=self._settings.worker_prefetch
         ) as deliveries:
             try:
-                await self._permission()
+                await self._slots.acquire()
                 async for delivery in deliveries:
-                    self._serve_soon(delivery, group)
                     await self._permission()
+                    self._serve_soon(delivery, group)
+                    await self._slots.acquire()
             finally:
                 # Leaving the context gives back what is not settled, so what is being claimed comes first.
                 await self._settle_claims()
 
     async def _permission(self) -> None:
-        """Return when there is a slot to take the next delivery for, the store answers and the lease is held."""
-        await self._slots.acquire()
+        """Return when the store answers and the lease is held; until then a delivery in hand stays unsettled."""
         while not (self._outage.is_over and self._heartbeat.is_believed):
             await self._outage.wait_until_over()
             await self._heartbeat.wait_until_believed()

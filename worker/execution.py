@@ -137,8 +137,6 @@ class Execution:
             if task is not None and task.cancelling():
                 raise
             return Raised(error)  # of something that the handler awaited
-        except GeneratorExit:
-            raise
         except BaseException as error:  # noqa: BLE001 - a handler's SystemExit ends its attempt, not the worker
             return Raised(error)
 

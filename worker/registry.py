@@ -163,4 +163,3 @@ def _make_importable(directory: Path) -> None:
     # `python -m` does it by itself; an installed command looks only where packages are installed.
     if str(directory) not in sys.path and "" not in sys.path:
         sys.path.insert(0, str(directory))
-

@@ -142,7 +142,8 @@ def _type_of(annotation: object, who: str) -> TypeAdapter[object] | None:
     try:
         adapter: TypeAdapter[object] = TypeAdapter(annotation)  # type: ignore[arg-type]  # whatever stands there
     except Exception as error:
-        raise ConfigurationError(f"{who} cannot take {annotation} as its input: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise ConfigurationError(f"{who} cannot take {annotation} as its input: {reason}") from error
     return adapter
 
 
