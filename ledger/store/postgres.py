@@ -33,7 +33,9 @@ class PostgresEventStore:
             self._append_batch,
             lanes=settings.append_connections,
             batch_size_max=settings.append_batch_size_max,
+            batch_bytes_max=settings.append_batch_bytes_max,
             queue_max=settings.append_queue_max,
+            queue_bytes_max=settings.append_queue_bytes_max,
         )
 
     async def append(
