@@ -15,11 +15,9 @@ _UNAVAILABLE = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
+    asyncpg.OperatorInterventionError,  # shutting down, starting up, query cancelled by its timeout, and so on
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TooManyConnectionsError,
-    asyncpg.QueryCanceledError,
 )
 
 
@@ -69,8 +67,10 @@ class Database:
 
     async def ping(self) -> None:
         """Return when the database answers; raises StoreUnavailableError when it does not, in time."""
-        async with asyncio.timeout(self._settings.connect_timeout_seconds), self.connection() as connection:
-            await connection.fetchval("SELECT 1")
+        seconds_max = self._settings.connect_timeout_seconds
+        with translated():
+            async with asyncio.timeout(seconds_max), self.connection() as connection:
+                await connection.fetchval("SELECT 1")
 
 
 @asynccontextmanager

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import asyncpg
 
-from ledger.errors import StoreRefusedError, WrongExpectedVersionError
+from ledger.errors import StoreRefusedError, StoreUnavailableError, WrongExpectedVersionError
 from ledger.queries import query
 from ledger.settings import Settings
 from ledger.store.batcher import AppendBatcher, AppendRequest
-from ledger.store.connection import Database
+from ledger.store.connection import Database, translated
 from ledger.store.memory import check_append
 from ledger.store.port import AppendSignal
 from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite
@@ -124,21 +124,26 @@ class PostgresEventStore:
             if len(batch) == 1 and _is_partial(error.__cause__):
                 return {}
             raise
-        self._doorbell.ring()
+        if rows:
+            self._doorbell.ring()
         return {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
 
     async def _append_enlisted(
         self, connection: asyncpg.Connection, task_id: UUID, events: Sequence[NewEvent], expected_version: int
     ) -> Appended:
+        if connection.is_closed():
+            raise StoreUnavailableError("the connection to enlist in is closed")
         if not connection.is_in_transaction():
             raise StoreRefusedError("to enlist an append, open a transaction on the connection first")
         request = AppendRequest(task_id, events, expected_version, asyncio.get_running_loop().create_future())
         try:
-            async with connection.transaction():  # a savepoint: a conflict leaves the caller's transaction usable
-                rows = await connection.fetch(query("append_events"), *_columns([request]))
-        except asyncpg.PostgresError as error:
-            if not _is_partial(error):
-                raise StoreRefusedError(f"the database refused: {error}") from error
+            with translated():
+                # A savepoint: a conflict leaves the caller's transaction usable.
+                async with connection.transaction():
+                    rows = await connection.fetch(query("append_events"), *_columns([request]))
+        except StoreRefusedError as error:
+            if not _is_partial(error.__cause__):
+                raise
             rows = []
         if not rows:
             raise WrongExpectedVersionError(task_id=task_id, expected_version=expected_version)

@@ -5,16 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import asyncpg
-import structlog
 
 from ledger.errors import LedgerError, StoreUnavailableError
+from ledger.outage import Outage
 from ledger.store.connection import Database
 from ledger.store.memory import MemoryAppendSignal
 
-log = structlog.get_logger()
-
 CHANNEL = "ledger_events"
-_RECONNECT_SECONDS = 0.5
+_RECONNECT_SECONDS_MAX = 1.0
 
 
 class Doorbell:
@@ -58,28 +56,32 @@ async def listening(database: Database) -> AsyncIterator[MemoryAppendSignal]:
         yield signal
     finally:
         listener.cancel()
-        with suppress(asyncio.CancelledError):
-            await listener
+        await asyncio.gather(listener, return_exceptions=True)  # unlike `await listener`, tells its end from ours
 
 
 async def _listen(database: Database, signal: MemoryAppendSignal, ready: asyncio.Event) -> None:
+    outage = Outage("listener", retry_seconds_max=_RECONNECT_SECONDS_MAX)
     while True:
         try:
             async with database.dedicated() as connection:
-                await _relay_notifications(connection, signal, ready)
-        except LedgerError as error:
-            log.warning("listener.lost", reason=str(error))
-        ready.set()  # without a connection the reader starts all the same, and polls
-        await asyncio.sleep(_RECONNECT_SECONDS)
+                await _relay_notifications(connection, signal)
+                outage.end()
+                ready.set()
+                await _until_lost(connection)
+        except Exception as error:  # noqa: BLE001 - without its listener a reader would only poll from here on
+            ready.set()  # without a connection the reader starts all the same, and polls
+            await outage.wait(error)
 
 
-async def _relay_notifications(
-    connection: asyncpg.Connection, signal: MemoryAppendSignal, ready: asyncio.Event
-) -> None:
-    lost = asyncio.Event()
-    connection.add_termination_listener(lambda _connection: lost.set())
+async def _relay_notifications(connection: asyncpg.Connection, signal: MemoryAppendSignal) -> None:
     await connection.add_listener(CHANNEL, lambda *_notification: signal.fire())
     signal.fire()  # whatever was appended before LISTEN took hold
-    ready.set()
+
+
+async def _until_lost(connection: asyncpg.Connection) -> None:
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda _connection: lost.set())
+    if connection.is_closed():
+        lost.set()
     await lost.wait()
     raise StoreUnavailableError("the listening connection was lost")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -79,6 +80,71 @@ async def test_conflict_leaves_the_callers_transaction_usable(
 async def test_enlisting_outside_a_transaction_is_refused(ledger: Ledger, connection: asyncpg.Connection) -> None:
     with pytest.raises(StoreRefusedError, match="open a transaction"):
         await ledger.commands.submit(TaskSpecification(), origin=ORIGIN, connection=connection)
+
+
+async def test_enlisting_on_a_connection_that_was_lost_says_so(
+    ledger: Ledger, connection: asyncpg.Connection, database_url: str
+) -> None:
+    victim = await asyncpg.connect(database_url)
+    transaction = victim.transaction()
+    await transaction.start()
+    pid = await victim.fetchval("SELECT pg_backend_pid()")
+
+    await connection.execute("SELECT pg_terminate_backend($1)", pid)
+
+    for _ in range(2):  # as it is found out, and when it is known
+        with pytest.raises(StoreUnavailableError):
+            await ledger.store.append(uuid4(), [EVENT], expected_version=0, connection=victim)
+
+
+async def test_enlisting_in_a_transaction_that_has_failed_is_refused(
+    ledger: Ledger, connection: asyncpg.Connection
+) -> None:
+    transaction = connection.transaction()
+    await transaction.start()
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await connection.execute("SELECT 1 / 0")
+
+    with pytest.raises(StoreRefusedError, match="transaction is aborted"):
+        await ledger.store.append(uuid4(), [EVENT], expected_version=0, connection=connection)
+
+    await transaction.rollback()
+
+
+async def test_event_that_postgres_refuses_leaves_the_callers_transaction_usable(
+    ledger: Ledger, connection: asyncpg.Connection
+) -> None:
+    async with connection.transaction():
+        with pytest.raises(StoreRefusedError):
+            await ledger.store.append(
+                uuid4(), [replace(EVENT, data='"\\u0000"')], expected_version=0, connection=connection
+            )
+        await connection.execute("INSERT INTO orders VALUES (1)")
+
+    assert await connection.fetchval("SELECT count(*) FROM orders") == 1
+
+
+async def test_append_whose_second_event_alone_conflicts_with_one_in_flight_is_refused_whole(
+    ledger: Ledger, connection: asyncpg.Connection
+) -> None:
+    task_id = uuid4()
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(
+        "INSERT INTO ledger.events (task_id, version, type, schema_version, kind, queue, data, occurred_at, actor,"
+        " correlation_id) VALUES ($1, 2, 't', 1, 'k', 'q', '{}', now(), 'a', 'c')",
+        task_id,
+    )
+
+    waiting = asyncio.create_task(ledger.store.append(task_id, [EVENT, EVENT], expected_version=0))
+    bystander = asyncio.create_task(ledger.store.append(uuid4(), [EVENT], expected_version=0))
+    await _until_somebody_waits(connection)
+    await transaction.commit()
+
+    with pytest.raises(WrongExpectedVersionError):
+        await waiting
+    assert (await bystander).version == 1
+    assert [row.version for row in await ledger.store.read_stream(task_id)] == [2]
 
 
 async def test_append_whose_first_event_alone_conflicts_with_one_in_flight_is_refused_whole(
