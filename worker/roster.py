@@ -151,6 +151,8 @@ class PostgresRoster:
         if self._connection is None:
             self._connection = await self._opened.enter_async_context(self._database.dedicated())
             self._holds_session = False
+            with translated():
+                await self._connection.execute(query("prepare_worker_session"))
         return self._connection
 
     async def _take_session(self, connection: asyncpg.Connection) -> None:

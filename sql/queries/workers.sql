@@ -5,6 +5,13 @@ INSERT INTO ledger.workers (worker_id, name, queues) VALUES ($1, $2, $3)
 ON CONFLICT (worker_id) DO UPDATE SET beat_at = clock_timestamp(), stopped_at = NULL
 RETURNING session_key;
 
+-- name: prepare_worker_session
+-- A worker that vanished with its machine loses its session in 15 s. A beat that a crash of the database takes back
+-- is followed by the next, so it need not wait for the disk.
+SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '5', false),
+       set_config('tcp_keepalives_count', '2', false), set_config('tcp_user_timeout', '15000', false),
+       set_config('idle_session_timeout', '0', false), set_config('synchronous_commit', 'off', false);
+
 -- name: hold_worker_session
 -- Held on a connection of its own: when the process dies, the lock goes at once. It never waits: the worker's own lost
 -- connection may still hold the lock, until the server notices.
