@@ -80,7 +80,8 @@ async def make_missing_live(connection: asyncpg.Connection, projection: Projecti
         if not is_new and await read_version(connection, projection, LIVE) is not None:
             return False
         await make_tables(connection, projection, LIVE)
-        await make_indexes(connection, projection, LIVE)
+        for statement in projection.index_statements:
+            await connection.execute(statement)
         await connection.execute(query("set_checkpoint"), name, 0)
     return True
 
@@ -95,17 +96,14 @@ async def make_tables(connection: asyncpg.Connection, projection: Projection, ge
     await _execute_all(connection, await connection.fetch(query("share_table_statements"), *sharing))
 
 
-async def make_indexes(
+async def analyze_tables(
     connection: asyncpg.Connection,
     projection: Projection,
     generation: Generation,
     *,
     timeout_seconds: float | None = None,
 ) -> None:
-    """Make what only the readers need."""
-    await connection.execute(query("enter_generation"), generation.schema)
-    if projection.index_statements:
-        await connection.execute(projection.index_statements, timeout=timeout_seconds)
+    """Tell the planner what is in the generation's tables."""
     analyses = await connection.fetch(query("analyze_statements"), generation.schema, list(projection.tables))
     await _execute_all(connection, analyses, timeout_seconds=timeout_seconds)
 

@@ -42,8 +42,8 @@ class Projection(Protocol):
         """The DDL of the tables, with what a fold needs: keys and constraints."""
 
     @property
-    def index_statements(self) -> str:
-        """The DDL of what only readers need: a rebuild makes it after the bulk of the fold. May be empty."""
+    def index_statements(self) -> Sequence[str]:
+        """The DDL of what only readers need: a rebuild makes it after the fold, one statement beside the other."""
 
     @property
     def difference_statement(self) -> str:
@@ -66,9 +66,9 @@ class Projection(Protocol):
 class SqlProjection:
     """A projection whose fold is one set-based statement over `batch`.
 
-    `batch` is a table of events in the order of task and version: task_id, version, position, type, kind, queue,
-    data, recorded_at, correlation_id. The statement must not care whether it gets a task's events in one batch or
-    in many: so it also folds the whole log, in ranges of tasks side by side.
+    `batch` is a table of events in the order of task and version: task_id, version, position, type, data,
+    recorded_at, correlation_id. The statement must not care whether it gets a task's events in one batch or in
+    many: so it also folds the whole log, in ranges of tasks side by side.
     """
 
     name: str
@@ -76,7 +76,7 @@ class SqlProjection:
     tables: tuple[str, ...]
     schema_versions: Mapping[str, int]
     table_statements: str
-    index_statements: str
+    index_statements: Sequence[str]
     fold_statement: str
     difference_statement: str = ""
 
@@ -111,7 +111,7 @@ class PythonProjection:
     tables: tuple[str, ...]
     table_statements: str
     apply: Apply
-    index_statements: str = ""
+    index_statements: Sequence[str] = ()
     difference_statement: str = ""
     schema_versions: Mapping[str, int] = field(
         default_factory=lambda: {topic: event_class.class_version for topic, event_class in EVENT_TYPES.items()}
@@ -131,6 +131,11 @@ def sql_parts(name: str) -> Mapping[str, str]:
     file = next(file for file in sql_files("projections") if file.name == f"{name}.sql")
     parts = _PART.split(file.read_text("utf-8"))
     return {part: text.strip() for part, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def statements_of(text: str) -> tuple[str, ...]:
+    """Return the statements of a text, of which each ends a line with its semicolon."""
+    return tuple(statement.strip() for statement in text.split(";\n") if statement.strip())
 
 
 @cache

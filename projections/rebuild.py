@@ -5,7 +5,7 @@ them wait, for one short transaction. Whatever ends a rebuild before that leaves
 and the next rebuild clears away what is left of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import asyncpg
@@ -16,7 +16,7 @@ from ledger.leader import leading, together
 from ledger.queries import query
 from projections.batch import fold_next_batch
 from projections.errors import RebuildInProgressError
-from projections.generation import NEXT, enter, make_indexes, make_tables
+from projections.generation import NEXT, analyze_tables, enter, make_tables
 from projections.progress import Phase, Progress, ProgressMeter
 from projections.projection import Projection, SqlProjection
 from projections.slices import Slices
@@ -32,7 +32,7 @@ class Effort:
     """How many connections fold side by side, and about how many events one of them folds in one transaction."""
 
     sessions: int = 2
-    events_per_slice: int = 100_000
+    events_per_slice: int = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,11 @@ async def _make(
         )
         await connection.execute(query("set_checkpoint"), checkpoint, horizon)
         meter.enter(Phase.INDEXING)
+    statements = iter(projection.index_statements)
+    await together(*(_make_indexes(ledger, projection, statements) for _ in range(effort.sessions)))
     async with connection.transaction(isolation="read_committed"):
         await connection.execute(query("allow_long_statements"))
-        await make_indexes(connection, projection, NEXT, timeout_seconds=STEP_SECONDS_MAX)
+        await analyze_tables(connection, projection, NEXT, timeout_seconds=STEP_SECONDS_MAX)
 
 
 async def _count_events(connection: asyncpg.Connection, projection: Projection, *, horizon: int) -> int:
@@ -130,6 +132,15 @@ async def _fold_slices(
                     timeout_seconds=STEP_SECONDS_MAX,
                 )
             meter.add(slices.events_per_slice)
+
+
+async def _make_indexes(ledger: Ledger, projection: Projection, statements: Iterator[str]) -> None:
+    async with ledger.database.dedicated() as connection:
+        for statement in statements:  # each session takes the next one
+            async with connection.transaction(isolation="read_committed"):
+                await connection.execute(query("allow_long_statements"))
+                await enter(connection, projection, NEXT)
+                await connection.execute(statement, timeout=STEP_SECONDS_MAX)
 
 
 async def _catch_up(

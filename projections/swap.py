@@ -21,7 +21,7 @@ _random = SystemRandom()
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """The position of what now is live, the events folded in the swap itself, and how long readers waited for it."""
+    """The position of what is live now, the events that the swap itself folded, and how long readers waited."""
 
     position: int
     events: int

@@ -1,6 +1,6 @@
 """The projection `task_status`: one row a task, as the API, the scheduler and the sweeper see it."""
 
-from projections.projection import SqlProjection, sql_parts
+from projections.projection import SqlProjection, sql_parts, statements_of
 
 _NAME = "task_status"
 _PARTS = sql_parts(_NAME)
@@ -22,7 +22,7 @@ TASK_STATUS = SqlProjection(
         "task.retried": 1,
     },
     table_statements=_PARTS["table"],
-    index_statements=_PARTS["indexes"],
+    index_statements=statements_of(_PARTS["indexes"]),
     fold_statement=_PARTS["fold"],
     difference_statement=_PARTS["differences"],
 )

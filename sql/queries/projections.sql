@@ -1,7 +1,7 @@
 -- name: batch_of_positions
 -- The beginning of a fold statement: the batch between two positions. The upper one comes from safe_position().
 WITH batch AS (
-    SELECT task_id, version, position, type, kind, queue, data, recorded_at, correlation_id
+    SELECT task_id, version, position, type, data, recorded_at, correlation_id
       FROM ledger.events
      WHERE position > $1 AND position <= $2
      ORDER BY task_id, version
@@ -10,7 +10,7 @@ WITH batch AS (
 -- name: batch_of_tasks
 -- The beginning of a fold statement: the whole streams of a range of tasks, up to a position.
 WITH batch AS (
-    SELECT task_id, version, position, type, kind, queue, data, recorded_at, correlation_id
+    SELECT task_id, version, position, type, data, recorded_at, correlation_id
       FROM ledger.events
      WHERE task_id >= $1 AND task_id <= $2 AND position <= $3
      ORDER BY task_id, version
@@ -27,8 +27,10 @@ SELECT set_config('search_path', $1, true), set_config('plan_cache_mode', 'force
        set_config('synchronous_commit', 'off', true);
 
 -- name: allow_long_statements
--- For this transaction: the server does not cut short what is known to take long.
-SELECT set_config('statement_timeout', '0', true), set_config('maintenance_work_mem', '256MB', true);
+-- For this transaction: the server does not cut short what is known to take long; several sessions share the work, so
+-- none of them calls for workers of its own.
+SELECT set_config('statement_timeout', '0', true), set_config('maintenance_work_mem', '256MB', true),
+       set_config('max_parallel_maintenance_workers', '0', true);
 
 -- name: allow_any_plan
 -- For this transaction: whole tables are compared, so reading whole tables is right (again).
