@@ -12,6 +12,9 @@ SAME_USER = "same"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
+_SECBIT_KEEP_CAPS = 1 << 4
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CLONE_NEWUSER = 0x10000000
@@ -68,7 +71,11 @@ def _enter_user_namespace(uid: int, gid: int) -> None:
 
 def _drop_to(uid: int, gid: int) -> None:
     if sys.platform == "linux":
-        _check(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
+        # Without NO_SETUID_FIXUP access(2), by which initdb and postgres find themselves, knows no capabilities.
+        # Where a container withholds it, binaries below a private directory stay out of reach.
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP | _SECBIT_KEEP_CAPS, 0, 0, 0) != 0:
+            _check(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
