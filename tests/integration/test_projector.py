@@ -1,12 +1,10 @@
 """The projector folds each event into the read model exactly once, whatever happens meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
-import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
@@ -14,11 +12,10 @@ from ledger.bootstrap import Ledger
 from ledger.errors import StoreUnavailableError, UnknownEventTypeError
 from ledger.migrate import migrate
 from ledger.specification import TaskSpecification
-from ledger.store.records import NewEvent, RecordedEvent
+from ledger.store.records import NewEvent
 from projections.batch import fold_next_batch
-from projections.errors import ReadModelOutOfStepError, ReadModelVersionError
+from projections.errors import ReadModelOutOfStepError
 from projections.generation import LIVE
-from projections.projection import PythonProjection
 from projections.projector import Projector
 from projections.task_status import TASK_STATUS
 from projections.verify import verify
@@ -207,22 +204,6 @@ async def test_checkpoint_that_was_put_ahead_is_refused_where_a_task_has_a_gap(
         await projector.run_once()
 
 
-@pytest.mark.parametrize(
-    "loss", ["DROP TABLE projections.task_status", "DELETE FROM ledger.checkpoints WHERE name LIKE 'projection:%'"]
-)
-async def test_read_model_that_lost_its_table_or_checkpoint_is_made_anew(
-    ledger: Ledger, projector: Projector, loss: str
-) -> None:
-    await live_through(ledger, 10)
-    await projector.run_once()
-    await execute(ledger, loss)
-
-    await projector.run_once()
-
-    assert await has_folded_all(ledger)
-    assert await verify(ledger, TASK_STATUS) == []
-
-
 async def test_append_wakes_an_idle_projector(database_url: str) -> None:
     async with opened(database_url, poll_interval_seconds=60) as ledger:
         projector = Projector(ledger, [TASK_STATUS])
@@ -249,56 +230,6 @@ async def test_projector_goes_on_after_the_database_was_killed(private_postgres:
         await eventually(lambda: _made_and_folded(ledger), what="the second task is seen")
 
 
-async def test_read_model_of_an_older_version_is_rebuilt(ledger: Ledger, projector: Projector) -> None:
-    await live_through(ledger, 10)
-    await projector.run_once()
-    await execute(ledger, "UPDATE projections.task_status SET kind = 'as version 1 saw it'")
-    newer = replace(TASK_STATUS, version=2)
-
-    async with running(Projector(ledger, [newer]).run()):
-        await eventually(lambda: _is_of_version(ledger, 2), what="the read model is of version 2")
-
-    assert await verify(ledger, newer) == []
-
-
-async def test_projector_of_an_older_release_leaves_the_read_model_of_a_newer_alone(
-    ledger: Ledger, projector: Projector
-) -> None:
-    await Projector(ledger, [replace(TASK_STATUS, version=2)]).run_once()
-    await submitted(ledger)
-
-    with pytest.raises(
-        ReadModelVersionError, match="version 2 of task_status made its read model, and this is version 1"
-    ):
-        await projector.run_once()
-
-    assert await value(ledger, ROWS) == 0
-
-
-async def test_python_projection_has_its_effects_once(database_url: str) -> None:
-    async def apply(connection: asyncpg.Connection, events: Sequence[RecordedEvent]) -> None:
-        for event in events:
-            await connection.execute(
-                """INSERT INTO counts (type, count) VALUES ($1, 1)
-                   ON CONFLICT (type) DO UPDATE SET count = counts.count + 1""",
-                event.type,
-            )
-
-    counts = PythonProjection(
-        name="counts", version=1, tables=("counts",), apply=apply,
-        table_statements="CREATE TABLE counts (type text PRIMARY KEY, count bigint NOT NULL)",
-    )  # fmt: skip
-    async with opened(database_url, projector_batch_size_max=4) as ledger:
-        await live_through(ledger, 10)
-        projectors = [Projector(ledger, [counts]) for _ in range(2)]
-
-        while any(await asyncio.gather(*(projector.run_once() for projector in projectors))):
-            pass
-
-        expected = await fetch(ledger, "SELECT type, count(*) FROM ledger.events GROUP BY type ORDER BY type")
-        assert await fetch(ledger, "SELECT type, count FROM projections.counts ORDER BY type") == expected
-
-
 async def _waits_for_a_lock(ledger: Ledger) -> bool:
     return await value(ledger, WAITING_FOR_A_LOCK) == 1
 
@@ -321,13 +252,3 @@ async def _has_rows(ledger: Ledger, count: int) -> bool:
 async def _made_and_folded(ledger: Ledger) -> bool:
     made = await fetch(ledger, "SELECT 1 WHERE to_regclass('projections.task_status') IS NOT NULL")
     return bool(made) and await has_folded_all(ledger)
-
-
-async def _is_of_version(ledger: Ledger, version: int) -> bool:
-    return bool(
-        await fetch(
-            ledger,
-            "SELECT 1 WHERE obj_description('projections.task_status'::regclass) = $1",
-            f"version {version}",
-        )
-    )

@@ -69,7 +69,7 @@ def json_values() -> st.SearchStrategy[JsonValue]:
     return st.recursive(
         leaves,
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts(8), inner, max_size=3),
-        max_leaves=5,
+        max_leaves=3,
     )
 
 
