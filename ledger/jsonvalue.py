@@ -18,7 +18,7 @@ def encode_json(value: object, *, field: str, depth_max: int = DEPTH_MAX, bytes_
             character, a lone surrogate, a number that is not finite, an integer of more than 64 bits.
     """
     try:
-        encoded = orjson.dumps(value)
+        encoded = orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_DATACLASS)
     except TypeError as error:
         check_json(value, field=field, depth_max=depth_max)  # where it refuses too, its sentence says more
         raise InvalidValueError(field=field, bound=_bound_of(str(error)), value=value) from error

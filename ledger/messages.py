@@ -76,17 +76,17 @@ def incoming(body: bytes) -> RecordedEvent:
             position=int(message["ledgerposition"]),
             task_id=UUID(message["subject"]),
             version=int(message["taskversion"]),
-            type=str(message["type"]),
+            type=_text(message["type"]),
             schema_version=int(message["schemaversion"]),
-            kind=str(message["taskkind"]),
-            queue=str(message["taskqueue"]),
-            data=orjson.dumps(message["data"]).decode(),
+            kind=_text(message["taskkind"]),
+            queue=_text(message["taskqueue"]),
+            data=_object(message["data"]),
             occurred_at=datetime.fromisoformat(message["occurredtime"]),
             recorded_at=datetime.fromisoformat(message["time"]),
-            actor=str(message["actor"]),
-            correlation_id=str(message["correlationid"]),
-            causation_id=message.get("causationid"),
-            traceparent=message.get("traceparent"),
+            actor=_text(message["actor"]),
+            correlation_id=_text(message["correlationid"]),
+            causation_id=_optional_text(message.get("causationid")),
+            traceparent=_optional_text(message.get("traceparent")),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MalformedMessageError(f"{type(error).__name__}: {error}") from error
@@ -113,6 +113,22 @@ def band_of(priority: int) -> Band:
 def _routing_key(queue: str, event_type: str, band: Band | None) -> str:
     name = event_type.removeprefix("task.")
     return f"{queue}.{name}" if band is None else f"{queue}.ready.{band}.{name}"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text was expected, not {type(value).__name__}")
+    return value
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _object(value: object) -> str:
+    if not isinstance(value, dict):
+        raise TypeError(f"an object was expected, not {type(value).__name__}")
+    return orjson.dumps(value).decode()
 
 
 def _body(event: RecordedEvent, *, task_id: str, event_id: str) -> bytes:

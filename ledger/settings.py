@@ -5,6 +5,7 @@ every other name starts with LEDGER_ and carries its unit.
 """
 
 import os
+import re
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -131,6 +132,8 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - each override
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise ConfigurationError("; ".join(_sentence(problem) for problem in error.errors())) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the file .env cannot be read: {error}") from error
 
 
 def environment_name(field: str) -> str:
@@ -142,14 +145,21 @@ def environment_name(field: str) -> str:
 
 
 def masked_url(url: str) -> str:
-    """Return the URL with its password replaced by ***."""
-    parts = urlsplit(url)
-    if parts.password is None:
+    """Return the URL with its passwords replaced by ***, wherever they stand."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "***"  # nobody knows where in it the password is
+    query = _SECRET_PARAMETER.sub(r"\1***", parts.query)
+    netloc = parts.netloc
+    if parts.password is not None:
+        netloc = f"{parts.username or ''}:***@{netloc.rpartition('@')[2]}"
+    if (netloc, query) == (parts.netloc, parts.query):
         return url
-    user = parts.username or ""
-    place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{place}"))
+    return urlunsplit(parts._replace(netloc=netloc, query=query))
 
+
+_SECRET_PARAMETER = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*", re.IGNORECASE)
 
 _BOUNDS = {
     "greater_than_equal": ("at least {ge}", "ge"),

@@ -2,7 +2,6 @@
 
 import asyncio
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ class MemoryEventStore:
 
     def __init__(self) -> None:
         self._log: list[RecordedEvent] = []
-        self._streams: defaultdict[UUID, list[RecordedEvent]] = defaultdict(list)
+        self._streams: dict[UUID, list[RecordedEvent]] = {}
         self._stale_writes: list[StaleWrite] = []
         self._signals: set[MemoryAppendSignal] = set()
 
@@ -37,11 +36,12 @@ class MemoryEventStore:
         if connection is not None:
             raise InvalidValueError(field="connection", bound="None: memory has no transactions", value="one")
         check_append(events, expected_version)
-        stream = self._streams[task_id]
+        stream = self._streams.get(task_id, [])
         if len(stream) != expected_version:
             raise WrongExpectedVersionError(
                 task_id=task_id, expected_version=expected_version, actual_version=len(stream)
             )
+        self._streams[task_id] = stream
         for version, event in enumerate(events, start=expected_version + 1):
             row = _recorded(event, task_id=task_id, version=version, position=len(self._log) + 1)
             stream.append(row)
@@ -51,14 +51,14 @@ class MemoryEventStore:
         return Appended(task_id, stream[-1].version, stream[-1].position, stream[-1].recorded_at)
 
     async def read_stream(
-        self, task_id: UUID, *, after_version: int = 0, limit: int = 100_000
+        self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
     ) -> list[RecordedEvent]:
         """Return the events of one task after a version."""
         return self._streams.get(task_id, [])[after_version:][:limit]
 
     async def read_streams(self, task_ids: Sequence[UUID]) -> dict[UUID, list[RecordedEvent]]:
         """Return the events of many tasks."""
-        return {task_id: list(self._streams[task_id]) for task_id in task_ids if self._streams.get(task_id)}
+        return {task_id: list(self._streams[task_id]) for task_id in task_ids if task_id in self._streams}
 
     async def safe_position(self) -> int:
         """Return the last position: nothing is ever in flight."""

@@ -44,9 +44,9 @@ class EventStore(Protocol):
         """
 
     async def read_stream(
-        self, task_id: UUID, *, after_version: int = 0, limit: int = 100_000
+        self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
     ) -> list[RecordedEvent]:
-        """Return the events of one task after a version, oldest first; empty where there are none."""
+        """Return the events of one task after a version, oldest first, all of them unless there is a limit."""
 
     async def read_streams(self, task_ids: Sequence[UUID]) -> dict[UUID, list[RecordedEvent]]:
         """Return the events of many tasks in one go; a task without events has no entry."""

@@ -53,7 +53,7 @@ class PostgresEventStore:
         return await self._append_enlisted(connection, task_id, events, expected_version)
 
     async def read_stream(
-        self, task_id: UUID, *, after_version: int = 0, limit: int = 100_000
+        self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
     ) -> list[RecordedEvent]:
         """Return the events of one task after a version."""
         async with self._database.connection() as connection:

@@ -103,6 +103,8 @@ DECLARE
     first_month timestamptz := date_trunc('month', now(), 'UTC');
     starts_at   timestamptz;
     partition   text;
+    least       uuid;
+    beyond      uuid;
     made        integer := 0;
 BEGIN
     IF months_ahead NOT BETWEEN 0 AND 24 THEN
@@ -113,10 +115,13 @@ BEGIN
         starts_at := (first_month AT TIME ZONE 'UTC' + make_interval(months => ahead)) AT TIME ZONE 'UTC';
         partition := format('events_%s', to_char(starts_at AT TIME ZONE 'UTC', 'YYYY_MM'));
         CONTINUE WHEN to_regclass('ledger.' || partition) IS NOT NULL;
+        least := ledger.least_task_id(starts_at);
+        beyond := ledger.least_task_id((starts_at AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC');
+        -- A month that was prepared too late has events in the default partition, and there it stays: events do not
+        -- move. Postgres would refuse its partition, and with it those of the months after it.
+        CONTINUE WHEN EXISTS (SELECT FROM ledger.events_default WHERE task_id >= least AND task_id < beyond);
         EXECUTE format('CREATE TABLE ledger.%I PARTITION OF ledger.events FOR VALUES FROM (%L) TO (%L)',
-            partition,
-            ledger.least_task_id(starts_at),
-            ledger.least_task_id((starts_at AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC'));
+            partition, least, beyond);
         PERFORM ledger.guard_partition(format('ledger.%I', partition)::regclass);
         made := made + 1;
     END LOOP;

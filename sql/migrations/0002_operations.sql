@@ -37,6 +37,7 @@ CREATE INDEX stale_writes_task ON ledger.stale_writes (task_id);
 
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.stale_writes
     FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change();
+ALTER TABLE ledger.stale_writes ENABLE ALWAYS TRIGGER refuse_change;
 
 -- Read models live apart: they are disposable, and their owner may make and drop them.
 CREATE SCHEMA IF NOT EXISTS projections;

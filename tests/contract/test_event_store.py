@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from inspect import signature
 from uuid import UUID, uuid4
 
 import pytest
@@ -194,6 +195,15 @@ async def test_stream_is_read_after_a_version_and_up_to_a_limit(store: EventStor
     rows = await store.read_stream(task_id, after_version=1, limit=2)
 
     assert [row.version for row in rows] == [2, 3]
+
+
+async def test_stream_is_read_whole_where_no_limit_is_asked_for(store: EventStore) -> None:
+    task_id = uuid4()
+    await store.append(task_id, [event()] * 3000, expected_version=0)
+
+    assert len(await store.read_stream(task_id)) == 3000
+    # A task that reports progress for days has more events than any test would append.
+    assert signature(store.read_stream).parameters["limit"].default is None
 
 
 async def test_many_streams_are_read_in_one_go_and_the_unknown_has_no_entry(store: EventStore) -> None:

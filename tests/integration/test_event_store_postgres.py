@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from uuid_utils.compat import uuid7
 
 from ledger.bootstrap import Ledger, open_ledger
 from ledger.errors import StoreRefusedError, StoreUnavailableError, WrongExpectedVersionError
@@ -206,26 +205,6 @@ async def test_connection_lost_in_flight_is_reported_and_the_next_append_works(
         await waiting
     await transaction.rollback()
     assert (await ledger.store.append(uuid4(), [EVENT], expected_version=0)).version == 1
-
-
-async def test_task_lands_in_the_partition_of_its_month(ledger: Ledger, connection: asyncpg.Connection) -> None:
-    of_now, of_no_month = uuid7(), uuid4()
-    for task_id in (of_now, of_no_month):
-        await ledger.store.append(task_id, [EVENT], expected_version=0)
-
-    rows = await connection.fetch("SELECT task_id, tableoid::regclass::text AS home FROM ledger.events")
-
-    homes = {row["task_id"]: row["home"] for row in rows}
-    assert homes == {of_now: f"ledger.events_{datetime.now(UTC):%Y_%m}", of_no_month: "ledger.events_default"}
-
-
-async def test_a_month_begins_and_ends_to_the_millisecond(connection: asyncpg.Connection) -> None:
-    begins = datetime(2026, 3, 1, tzinfo=UTC)
-
-    least: UUID = await connection.fetchval("SELECT ledger.least_task_id($1)", begins)
-
-    assert least.int >> 80 == int(begins.timestamp() * 1000)
-    assert least.int & ((1 << 80) - 1) == 0
 
 
 async def _until_somebody_waits(connection: asyncpg.Connection) -> int:

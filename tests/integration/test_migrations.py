@@ -1,13 +1,15 @@
 """The migrations: applied once, in order, by one at a time; an edited or unknown one is refused."""
 
 import asyncio
+import secrets
 
 import asyncpg
 import pytest
 
 from ledger import migrate as runner
-from ledger.errors import MigrationError, StoreUnavailableError
+from ledger.errors import MigrationError, StoreRefusedError, StoreUnavailableError
 from ledger.migrate import Migration, migrate, shipped_migrations
+from ledger.queries import query
 
 
 async def value(url: str, statement: str) -> object:
@@ -70,6 +72,28 @@ async def test_migration_that_fails_leaves_nothing_half_done(
         await migrate(database_url)
 
     assert await value(database_url, "SELECT to_regclass('ledger.half_done')") is None
+
+
+async def test_migrator_does_not_wait_for_another_for_ever(empty_database_url: str) -> None:
+    other = await asyncpg.connect(empty_database_url)
+    await other.execute(query("lock_migrations"))
+
+    with pytest.raises(MigrationError, match=r"another migrator has been at work for more than 0\.1 s"):
+        await migrate(empty_database_url, lock_seconds_max=0.1)
+
+    await other.close()
+    assert await migrate(empty_database_url) == shipped_migrations()
+
+
+async def test_user_that_may_not_migrate_is_refused(empty_database_url: str) -> None:
+    role = f"stranger_{secrets.token_hex(4)}"
+    await execute(empty_database_url, f"CREATE ROLE {role}")
+
+    try:
+        with pytest.raises(StoreRefusedError, match="permission denied"):
+            await migrate(f"{empty_database_url}?role={role}")
+    finally:
+        await execute(empty_database_url, f"DROP ROLE {role}")
 
 
 async def test_database_out_of_reach_is_named_without_its_password() -> None:

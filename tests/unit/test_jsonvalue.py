@@ -1,5 +1,7 @@
 """JSON as the ledger stores it: what is refused, by which sentence, and text that is always storable."""
 
+from dataclasses import dataclass
+
 import orjson
 import pytest
 from hypothesis import given
@@ -44,6 +46,18 @@ def test_every_storable_value_comes_back_as_it_was(value: object) -> None:
 def test_what_postgres_or_json_cannot_hold_is_refused_by_name(value: object, bound: str) -> None:
     with pytest.raises(InvalidValueError, match=f"input must be {bound}"):
         encode_json(value, field="input")
+
+
+@dataclass
+class Parcel:
+    """What is no JSON value, though the encoder could write it down."""
+
+    label: str
+
+
+def test_dataclass_is_no_json_value() -> None:
+    with pytest.raises(InvalidValueError, match=r"result must be JSON \(Type is not JSON serializable: Parcel\)"):
+        encode_json({"parcels": [Parcel("a\0b")]}, field="result")
 
 
 def test_backslash_u0000_written_out_is_only_text() -> None:

@@ -6,10 +6,12 @@ from uuid import UUID
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger.broker.port import Band
 from ledger.errors import MalformedMessageError
-from ledger.messages import band_of, incoming, outgoing
+from ledger.messages import band_of, incoming, outgoing, position_of, without_data
 from ledger.store.records import RecordedEvent
 
 TASK_ID = UUID("01a20cad-7423-7578-abdd-be0ca3bcb83a")
@@ -86,6 +88,48 @@ def test_priorities_fall_into_three_bands() -> None:
 def test_foreign_message_is_called_malformed(body: bytes) -> None:
     with pytest.raises(MalformedMessageError, match="malformed message"):
         incoming(body)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("data", None), ("data", 5), ("data", []), ("data", "text"), ("type", 5), ("taskkind", None),
+        ("taskqueue", ["q"]), ("actor", {}), ("correlationid", 1), ("causationid", 1), ("traceparent", []),
+        ("subject", 7), ("subject", "no-uuid"), ("taskversion", "x"), ("taskversion", None),
+        ("ledgerposition", {}), ("schemaversion", []), ("time", 5), ("occurredtime", "yesterday"),
+    ],
+)  # fmt: skip
+def test_message_with_a_value_of_another_type_is_called_malformed(attribute: str, value: object) -> None:
+    body = json.loads(outgoing(event()).body)
+    body[attribute] = value
+
+    with pytest.raises(MalformedMessageError):
+        incoming(json.dumps(body).encode())
+
+
+@given(st.binary(max_size=200))
+def test_whatever_comes_is_an_event_or_malformed_and_nothing_else(body: bytes) -> None:
+    with pytest.raises(MalformedMessageError):
+        incoming(body)
+
+
+def test_message_that_nests_without_end_is_called_malformed() -> None:
+    with pytest.raises(MalformedMessageError):
+        incoming(b'{"data":' + b"[" * 100_000)
+
+
+def test_message_says_where_its_event_stands_in_the_log() -> None:
+    assert position_of(outgoing(event())) == 42
+
+
+def test_message_without_its_data_still_announces_the_event_and_calls_nobody_to_work() -> None:
+    message = outgoing(event())
+
+    slim = without_data(message)
+
+    assert (slim.message_id, slim.queue, slim.must_route) == (message.message_id, "post", False)
+    assert slim.routing_key == "post.submitted"
+    assert json.loads(slim.body) == {**json.loads(message.body), "data": {}}
 
 
 @pytest.mark.parametrize("broken", ["subject", "taskversion", "type", "time", "data"])

@@ -1,5 +1,6 @@
 """The settings: the seed's names, a sentence for every refusal, and secrets that stay secret."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ledger.errors import ConfigurationError
 from ledger.settings import Settings, environment_name, load_settings, masked_url
 
+NUMBERS = [name for name, field in Settings.model_fields.items() if field.annotation in (int, float)]
 HIDDEN = "not-to-be-shown"
 
 
@@ -83,5 +85,46 @@ def test_no_secret_is_in_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.masked()["database_url"] == "postgres://user:***@h:5432/db"
 
 
-def test_a_url_without_a_password_is_shown_as_it_is() -> None:
-    assert masked_url("postgres://h/db") == "postgres://h/db"
+@pytest.mark.parametrize("url", ["postgres://h/db", "postgres:///db?host=/run/postgresql", "amqp://guest@h/%2F"])
+def test_a_url_without_a_password_is_shown_as_it_is(url: str) -> None:
+    assert masked_url(url) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgres://u:not@to@be@h/db", "postgres://u:***@h/db"),
+        ("postgres://:hidden@h/db", "postgres://:***@h/db"),
+        ("postgres://h/db?user=u&password=hidden&x=1", "postgres://h/db?user=u&password=***&x=1"),
+        (
+            "postgres://u:hidden@h/db?PASSWORD=a&sslpassword=b",
+            "postgres://u:***@h/db?PASSWORD=***&sslpassword=***",
+        ),
+        ("postgres://u:hidden@[::1/db", "***"),
+    ],
+)
+def test_a_password_is_masked_wherever_it_stands(url: str, shown: str) -> None:
+    assert masked_url(url) == shown
+
+
+def test_a_dot_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
+
+    with pytest.raises(ConfigurationError, match=r"the file \.env cannot be read"):
+        load_settings()
+
+
+@pytest.mark.parametrize("field", NUMBERS)
+def test_every_number_has_bounds_and_its_refusal_names_variable_bound_and_value(
+    monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    variable = environment_name(field)
+
+    for value, words in (("-1e9", "at least"), ("1e18", "at most")):
+        number = value if Settings.model_fields[field].annotation is float else str(int(float(value)))
+        monkeypatch.setenv(variable, number)
+
+        with pytest.raises(ConfigurationError) as refused:
+            load_settings()
+
+        assert re.search(rf"^{variable} must be {words} [\d.]+, got {re.escape(number)}$", str(refused.value))

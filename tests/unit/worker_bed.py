@@ -62,7 +62,7 @@ class FaultyStore(MemoryEventStore):
         return appended
 
     async def read_stream(
-        self, task_id: UUID, *, after_version: int = 0, limit: int = 100_000
+        self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
     ) -> list[RecordedEvent]:
         """Read, unless it is away."""
         self._answer()
@@ -163,7 +163,7 @@ class Bed:
 
     def events(self, task_id: UUID) -> list[RecordedEvent]:
         """Return its events, whether the store is away or not."""
-        return list(self.store._streams[task_id])  # noqa: SLF001 - a look that the store does not notice
+        return list(self.store._streams.get(task_id, []))  # noqa: SLF001 - a look that the store does not notice
 
     def types(self, task_id: UUID) -> list[str]:
         """Return the types of its events, without their common prefix."""
