@@ -55,7 +55,7 @@ class Attempt:
         finally:
             if self._progress is not None:
                 self._progress.close()
-        await self._record(outcome_of(ending, task, self._budget))
+        await self._record(self._outcome_of(ending))
 
     async def run_out(self) -> None:
         """Wait for a handler that went on after its attempt was over; what it comes up with is refused.
@@ -73,7 +73,7 @@ class Attempt:
         )
         late = await self._execution.late_ending()
         if late is not None:
-            await self._workshop.recorder.record_late(self.claim, outcome_of(late, self.claim.task, self._budget))
+            await self._workshop.recorder.record_late(self.claim, self._outcome_of(late))
 
     def cancel(self) -> None:
         """Tell the handler that somebody wants the task cancelled."""
@@ -108,6 +108,14 @@ class Attempt:
             timeout_seconds=self._budget.timeout_seconds,
             threads=self._workshop.threads,
         )
+
+    def _outcome_of(self, ending: Ending) -> Outcome:
+        try:
+            return outcome_of(ending, self.claim.task, self._budget)
+        except Exception as error:
+            # Without any outcome the task would run for ever in the name of a worker that lives.
+            log.exception("attempt.unclear", task_id=str(self.claim.task.id), attempt=self.claim.attempt)
+            return hopeless(error)
 
     async def _record(self, outcome: Outcome) -> None:
         task = self.claim.task

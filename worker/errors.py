@@ -13,8 +13,8 @@ class RetryAfter(Exception):  # noqa: N818 - handlers read better: raise RetryAf
     """Raise it in a handler to fail the attempt, and to choose how long the task waits before the next one."""
 
     def __init__(self, seconds: float, message: str = "") -> None:
-        self.seconds = seconds
-        super().__init__(message or f"to be retried after {seconds:g} s")
+        self.seconds = float(seconds)
+        super().__init__(message or f"to be retried after {self.seconds:g} s")
 
 
 class InvalidInputError(LedgerError):

@@ -119,6 +119,21 @@ async def test_retry_after_less_than_no_time_is_retried_at_once(stand: Bed, seco
     assert task.status is Status.FAILED
 
 
+async def test_an_ending_that_cannot_be_understood_fails_the_task_and_does_not_leave_it_running(
+    stand: Bed,
+) -> None:
+    def nonsense() -> RetryAfter:
+        error = RetryAfter(1)
+        error.seconds = "soon"  # type: ignore[assignment]  # that is the point
+        return error
+
+    _raising(stand, "busy", nonsense)
+
+    task = await _run(stand, "busy")
+
+    assert (task.status, _error(task)["type"]) == (Status.FAILED, "TypeError")
+
+
 async def test_the_delay_of_a_retry_is_drawn_between_nothing_and_the_doubled_base(stand: Bed) -> None:
     _raising(stand, "fail", ValueError)
     task_ids = [await stand.submit("fail", backoff=Backoff(base_seconds=100, cap_seconds=300)) for _ in range(20)]
