@@ -74,7 +74,7 @@ SELECT task_id, version
 -- A page of the tasks with events that the read model has not seen yet, up to a position.
 SELECT DISTINCT task_id
   FROM ledger.events
- WHERE position > (SELECT coalesce(max(position), 0) FROM projections.task_status)
+ WHERE position > (SELECT coalesce(max(position), 0) FROM ledger.checkpoints WHERE name = 'projection:task_status')
    AND position <= $2
    AND task_id > $1
  ORDER BY task_id
