@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import cast
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -13,7 +14,7 @@ from ledger.bootstrap import Ledger, open_ledger
 from ledger.errors import StoreRefusedError, StoreUnavailableError, WrongExpectedVersionError
 from ledger.settings import load_settings
 from ledger.specification import TaskSpecification
-from ledger.store.records import NewEvent, Origin
+from ledger.store.records import Appended, NewEvent, Origin
 
 ORIGIN = Origin(actor="client")
 EVENT = NewEvent(
@@ -163,6 +164,35 @@ async def test_append_whose_first_event_alone_conflicts_with_one_in_flight_is_re
         await waiting
     assert (await bystander).version == 1
     assert [row.version for row in await ledger.store.read_stream(task_id)] == [1]
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        replace(EVENT, data='"\\u0000"'),
+        replace(EVENT, data="{no json"),
+        replace(EVENT, kind="a\0b"),
+        replace(EVENT, kind="\ud800"),
+        replace(EVENT, schema_version=0),
+        replace(EVENT, schema_version=2**15),
+        replace(EVENT, occurred_at=cast("datetime", "yesterday")),
+        replace(EVENT, origin=Origin(actor=cast("str", None))),
+    ],
+    ids=["nul", "no json", "nul in text", "surrogate", "check", "range", "type", "null"],
+)
+async def test_event_that_postgres_refuses_fails_alone(ledger: Ledger, poison: NewEvent) -> None:
+    good = [uuid4() for _ in range(9)]
+
+    answers = await asyncio.gather(
+        *(ledger.store.append(task_id, [EVENT], expected_version=0) for task_id in good[:5]),
+        ledger.store.append(uuid4(), [EVENT, poison], expected_version=0),
+        *(ledger.store.append(task_id, [EVENT], expected_version=0) for task_id in good[5:]),
+        return_exceptions=True,
+    )
+
+    assert isinstance(answers.pop(5), StoreRefusedError)
+    assert [answer.version for answer in answers if isinstance(answer, Appended)] == [1] * 9
+    assert len(await ledger.store.read_log(after=0, upto=10_000, limit=100)) == 9
 
 
 async def test_two_stores_that_share_streams_do_not_deadlock(database_url: str) -> None:
