@@ -8,12 +8,14 @@ from typing import ClassVar
 from uuid import UUID
 
 import pytest
+from hypothesis import given
 
 from ledger.codec import EVENT_TYPES, decode, encode, fold, topic_of, upcast
 from ledger.errors import UnknownEventTypeError
 from ledger.store.records import Origin, RecordedEvent
 from ledger.task import Task
 from ledger.task_events import Cause, ReleaseReason, TaskEvent
+from tests.properties.strategies import History, histories
 
 GOLDEN = Path(__file__).parents[1] / "contract" / "golden"
 TASK_ID = UUID("01a20cad-7423-7578-abdd-be0ca3bcb83a")
@@ -92,6 +94,27 @@ def test_golden_file_of_every_shape_there_ever_was_is_still_read(event_type: str
         stored = json.dumps(golden(event_type, version))
 
         assert decode(row(event_type, stored, schema_version=version)) == EXAMPLES[event_type]
+
+
+def test_there_is_a_golden_file_for_each_shape_and_none_besides() -> None:
+    shapes = {
+        f"{event_type}.v{version}.json"
+        for event_type, event_class in EVENT_TYPES.items()
+        for version in range(1, event_class.class_version + 1)
+    }
+
+    assert {file.name for file in GOLDEN.iterdir()} == shapes
+
+
+@given(histories())
+def test_whatever_a_task_may_record_comes_back_and_is_written_down_the_same_again(history: History) -> None:
+    for step in history.steps:
+        for event in step.events:
+            decoded = decode(row(event.type, event.data, schema_version=event.schema_version))
+
+            again = encode(decoded, kind=event.kind, queue=event.queue, origin=event.origin)
+
+            assert (again.type, again.schema_version, again.data) == (event.type, event.schema_version, event.data)
 
 
 def test_field_that_is_none_is_left_out() -> None:

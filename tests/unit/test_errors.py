@@ -1,0 +1,92 @@
+"""The errors: each writes its own sentence, keeps its facts, and is one of ours."""
+
+from uuid import UUID
+
+import pytest
+
+from ledger import errors
+from ledger.errors import (
+    DataDirectoryInUseError,
+    HandlerNotFoundError,
+    InvalidValueError,
+    LeadershipLostError,
+    LedgerError,
+    MalformedMessageError,
+    SchemaBehindError,
+    StaleAttemptError,
+    TaskNotFoundError,
+    TaskStateError,
+    UnknownEventTypeError,
+    WrongExpectedVersionError,
+)
+
+ID = UUID("01a20cad-7423-7578-abdd-be0ca3bcb83a")
+
+SENTENCES: list[tuple[LedgerError, str]] = [
+    (InvalidValueError(field="priority", bound="at most 9", value=10), "priority must be at most 9, got 10"),
+    (InvalidValueError(field="kind", bound="short", value="a\0\ud800"), r"kind must be short, got 'a\x00\ud800'"),
+    (TaskNotFoundError(ID), "Task not found"),
+    (
+        WrongExpectedVersionError(task_id=ID, expected_version=3),
+        f"task {ID} was expected at version 3 and found at another version",
+    ),
+    (
+        WrongExpectedVersionError(task_id=ID, expected_version=3, actual_version=0),
+        f"task {ID} was expected at version 3 and found at version 0",
+    ),
+    (TaskStateError(task_id=ID, command="start", status="FAILED"), f"cannot start task {ID}: it is FAILED"),
+    (
+        TaskStateError(task_id=ID, command="cancel", status="COMPLETED", reason="too_late"),
+        f"cannot cancel task {ID}: it is COMPLETED: too_late",
+    ),
+    (
+        StaleAttemptError(task_id=ID, attempt=1, current_attempt=2, status="RUNNING"),
+        f"attempt 1 of task {ID} is stale: the task is RUNNING at attempt 2",
+    ),
+    (
+        UnknownEventTypeError(event_type="task.vanished", schema_version=7),
+        "unknown event 'task.vanished' with schema version 7",
+    ),
+    (
+        LeadershipLostError("relay"),
+        "the lead of the relay is lost: its session ended, or another process went ahead",
+    ),
+    (
+        SchemaBehindError(count=2),
+        "the database lacks 2 migrations of this release: run `taskledger migrate`",
+    ),
+    (
+        DataDirectoryInUseError(directory="/data", owner="process 7"),
+        "another process (process 7) owns the data directory /data",
+    ),
+    (HandlerNotFoundError(kind="mail", known=()), "no handler for kind 'mail'; this worker knows: none"),
+    (HandlerNotFoundError(kind="mail", known=("a", "b")), "no handler for kind 'mail'; this worker knows: a, b"),
+    (MalformedMessageError("KeyError: 'type'"), "malformed message: KeyError: 'type'"),
+]
+
+
+@pytest.mark.parametrize(("error", "sentence"), SENTENCES, ids=lambda value: type(value).__name__)
+def test_error_writes_its_own_sentence(error: LedgerError, sentence: str) -> None:
+    assert str(error) == sentence
+
+
+@pytest.mark.parametrize("error", [error for error, _ in SENTENCES], ids=lambda error: type(error).__name__)
+def test_error_keeps_its_facts(error: LedgerError) -> None:
+    assert vars(error)
+
+
+def test_every_error_is_one_of_ours_and_is_called_one() -> None:
+    found = [
+        value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__
+    ]
+
+    assert all(issubclass(error, LedgerError) and error.__name__.endswith("Error") for error in found)
+    assert {type(error) for error, _ in SENTENCES} == {error for error in found if "__init__" in vars(error)}
+
+
+def test_value_that_is_long_is_cut_in_the_sentence_and_kept_whole_in_the_facts() -> None:
+    error = InvalidValueError(field="tags", bound="short", value="x" * 1_000_000)
+
+    assert len(str(error)) < 200
+    assert str(error).endswith("… (1000002 characters)")
+    assert error.value == "x" * 1_000_000
