@@ -17,5 +17,5 @@ async def run_api(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
     start nor the readiness of the API depends on it.
     """
     settings = start_up(load_settings(**overrides), role="api")
-    async with open_ledger_when_ready(settings) as ledger:
+    async with open_ledger_when_ready(settings, stop) as ledger:
         await serve(create_app(ledger, None), settings, stop=stop)

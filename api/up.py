@@ -49,7 +49,7 @@ async def run_up(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
     async with AsyncExitStack() as opened:
         settings, database = await opened.enter_async_context(_with_database(settings))
         ledger = await opened.enter_async_context(open_ledger(settings))
-        broker, broker_name = await opened.enter_async_context(_with_broker(settings))
+        broker, broker_name = await opened.enter_async_context(_with_broker(settings, stop))
         if isinstance(broker, MemoryBroker):
             await _recover(ledger, is_alone=settings.database_url != configured_url)
         await _run_roles(ledger, broker, stop, [f"ledger   {database}", f"broker   {broker_name}"])
@@ -104,9 +104,9 @@ async def _with_database(settings: Settings) -> AsyncIterator[tuple[Settings, st
 
 
 @asynccontextmanager
-async def _with_broker(settings: Settings) -> AsyncIterator[tuple[Broker, str]]:
+async def _with_broker(settings: Settings, stop: asyncio.Event) -> AsyncIterator[tuple[Broker, str]]:
     if settings.rabbitmq_url is not None:
-        async with open_broker_when_ready(settings) as broker:
+        async with open_broker_when_ready(settings, stop) as broker:
             yield broker, masked_url(settings.rabbitmq_url.get_secret_value())
         return
     memory = MemoryBroker()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,7 +14,13 @@ from ledger.broker.rabbitmq import RabbitmqBroker
 from ledger.clock import LedgerClock, synchronise
 from ledger.commands import TaskCommands
 from ledger.embedded_postgres import running_url
-from ledger.errors import BrokerUnavailableError, ConfigurationError, SchemaBehindError, StoreUnavailableError
+from ledger.errors import (
+    BrokerUnavailableError,
+    ConfigurationError,
+    SchemaBehindError,
+    StopAskedError,
+    StoreUnavailableError,
+)
 from ledger.migrate import migrate
 from ledger.settings import Settings
 from ledger.store.connection import Database, open_database
@@ -81,7 +87,7 @@ def required_database_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def open_ledger_when_ready(settings: Settings) -> AsyncIterator[Ledger]:
+async def open_ledger_when_ready(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Ledger]:
     """Open the ledger as soon as the database answers and has this release's schema.
 
     A process that starts with its database waits for it, up to LEDGER_STARTUP_WAIT_SECONDS.
@@ -90,16 +96,17 @@ async def open_ledger_when_ready(settings: Settings) -> AsyncIterator[Ledger]:
         ConfigurationError: DATABASE_URL is not set, and no embedded Postgres runs.
         StoreUnavailableError: the database was out of reach all the time.
         MigrationError: the schema was behind all the time, or is of another release.
+        StopAskedError: `stop` was set meanwhile.
     """
-    await _patiently(lambda: _require_schema(settings), settings.startup_wait_seconds, what="database")
+    await _patiently(lambda: _require_schema(settings), settings.startup_wait_seconds, stop, what="database")
     async with open_ledger(settings) as ledger:
         yield ledger
 
 
 @asynccontextmanager
-async def open_broker_when_ready(settings: Settings) -> AsyncIterator[Broker]:
+async def open_broker_when_ready(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Broker]:
     """Open the broker as soon as it answers; raises what `open_broker` raises when it never did."""
-    opened = await _patiently(lambda: _open_rabbitmq(settings), settings.startup_wait_seconds, what="broker")
+    opened = await _patiently(lambda: _open_rabbitmq(settings), settings.startup_wait_seconds, stop, what="broker")
     try:
         yield opened
     finally:
@@ -133,7 +140,9 @@ async def _require_schema(settings: Settings) -> None:
         raise SchemaBehindError(count=len(missing))
 
 
-async def _patiently(open_it: Callable[[], Awaitable[Opened]], seconds_max: float, *, what: str) -> Opened:
+async def _patiently(
+    open_it: Callable[[], Awaitable[Opened]], seconds_max: float, stop: asyncio.Event, *, what: str
+) -> Opened:
     deadline = time.monotonic() + seconds_max
     said_at = 0.0
     while True:
@@ -146,4 +155,8 @@ async def _patiently(open_it: Callable[[], Awaitable[Opened]], seconds_max: floa
             if now - said_at >= _SAY_EVERY_SECONDS:
                 log.warning("startup.waiting", what=what, reason=str(error))
                 said_at = now
-        await asyncio.sleep(_TRY_EVERY_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TRY_EVERY_SECONDS):
+                await stop.wait()
+        if stop.is_set():
+            raise StopAskedError

@@ -110,6 +110,13 @@ class SchemaBehindError(MigrationError):
         super().__init__(f"the database lacks {count} migrations of this release: run `taskledger migrate`")
 
 
+class StopAskedError(LedgerError):
+    """A process was asked to stop while it still waited for its servers."""
+
+    def __init__(self) -> None:
+        super().__init__("asked to stop before it had started")
+
+
 class EmbeddedPostgresError(LedgerError):
     """The embedded Postgres could not be started; the sentence says why and what to do."""
 

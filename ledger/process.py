@@ -15,10 +15,12 @@ from ledger.errors import (
     DataDirectoryInUseError,
     InvalidValueError,
     LedgerError,
+    StopAskedError,
     StoreUnavailableError,
     TaskNotFoundError,
     TaskStateError,
 )
+from ledger.telemetry import configure_logging
 
 log = structlog.get_logger()
 
@@ -54,6 +56,7 @@ def exit_code(error: LedgerError) -> ExitCode:
 
 def run_command(command: Coroutine[None, None, None]) -> None:
     """Run a command to its end; an error of ours becomes one sentence on standard error and an exit code."""
+    configure_logging(final=False)  # standard output is for the answer
     try:
         _run(command)
     except LedgerError as error:
@@ -110,6 +113,8 @@ async def _until_stopped(role: Callable[[asyncio.Event], Awaitable[None]]) -> No
         if not stop.is_set():
             raise
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except StopAskedError:
+        log.info("process.stopped_early")
     except BaseExceptionGroup as group:
         raise _first_of(group) from group
     finally:

@@ -19,8 +19,8 @@ async def run_relay(stop: asyncio.Event, *, database_url: str | None, rabbitmq_u
     """Run the relay until `stop` is set."""
     settings = start_up(load_settings(database_url=database_url, rabbitmq_url=rabbitmq_url), role="relay")
     async with (
-        open_ledger_when_ready(settings) as ledger,
-        open_broker_when_ready(settings) as broker,
+        open_ledger_when_ready(settings, stop) as ledger,
+        open_broker_when_ready(settings, stop) as broker,
         running_until(stop, Relay(ledger, broker).run()),
     ):
         log.info("relay.started")
@@ -30,7 +30,7 @@ async def run_relay(stop: asyncio.Event, *, database_url: str | None, rabbitmq_u
 async def run_scheduler(stop: asyncio.Event, *, database_url: str | None) -> None:
     """Run the scheduler, with the sweeper and the reconciler, until `stop` is set."""
     settings = start_up(load_settings(database_url=database_url), role="scheduler")
-    async with open_ledger_when_ready(settings) as ledger, running_until(stop, Scheduler(ledger).run()):
+    async with open_ledger_when_ready(settings, stop) as ledger, running_until(stop, Scheduler(ledger).run()):
         log.info("scheduler.started")
     log.info("scheduler.stopped")
 

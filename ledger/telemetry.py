@@ -8,8 +8,11 @@ import structlog
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure_logging(*, log_format: str = "console", level: str = "info") -> None:
-    """Send every log line to standard error: for people, or as one JSON object a line."""
+def configure_logging(*, log_format: str = "console", level: str = "info", final: bool = True) -> None:
+    """Send every log line to standard error: for people, or as one JSON object a line.
+
+    Until it is called with `final` it may be called again.
+    """
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -27,5 +30,5 @@ def configure_logging(*, log_format: str = "console", level: str = "info") -> No
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=final,
     )

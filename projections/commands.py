@@ -31,7 +31,7 @@ async def run_projector(stop: asyncio.Event, *, database_url: str | None) -> Non
     """Run the projector until `stop` is set."""
     settings = start_up(load_settings(database_url=database_url), role="projector")
     async with (
-        open_ledger_when_ready(settings) as ledger,
+        open_ledger_when_ready(settings, stop) as ledger,
         running_until(stop, Projector(ledger, SHIPPED).run()),
     ):
         log.info("projector.started", projections=[projection.name for projection in SHIPPED])

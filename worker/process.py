@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from ledger.bootstrap import open_broker_when_ready, open_ledger_when_ready
 from ledger.roles import start_up
-from ledger.settings import Settings, load_settings
+from ledger.settings import load_settings
 from worker.consumer import Worker
-from worker.registry import Registry, load_registry
+from worker.registry import load_registry
 
 
 async def run_worker(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
@@ -20,18 +20,12 @@ async def run_worker(stop: asyncio.Event, overrides: Mapping[str, object]) -> No
     """
     settings = start_up(load_settings(**overrides), role="worker")
     registry = load_registry(settings.worker_apps)
-    opened: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
-    async with asyncio.TaskGroup() as group:
-        working = group.create_task(_work(settings, registry, opened))
-        await stop.wait()
-        if opened.done():
-            await opened.result().stop()
-        else:
-            working.cancel()  # it still waits for the database or the broker
-
-
-async def _work(settings: Settings, registry: Registry, opened: "asyncio.Future[Worker]") -> None:
-    async with open_ledger_when_ready(settings) as ledger, open_broker_when_ready(settings) as broker:
+    async with (
+        open_ledger_when_ready(settings, stop) as ledger,
+        open_broker_when_ready(settings, stop) as broker,
+        asyncio.TaskGroup() as group,
+    ):
         worker = Worker(ledger, broker, registry)
-        opened.set_result(worker)
-        await worker.run()
+        group.create_task(worker.run())
+        await stop.wait()
+        await worker.stop()
