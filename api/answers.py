@@ -123,6 +123,25 @@ class History(BaseModel):
     next_after_version: int | None = Field(description="Ask for the next page with it; null on the last one.")
 
 
+class ExplainedReason(BaseModel):
+    """One reason, with the numbers that its sentence speaks of beside it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str = Field(examples=["no_worker"])
+    sentence: str
+
+
+class Explained(BaseModel):
+    """Why a task is where it is."""
+
+    task_id: UUID
+    status: Status
+    summary: str = Field(description="One sentence: that of the first reason.")
+    facts: dict[str, JsonValue] = Field(description="What the reasons were drawn from.")
+    because: list[ExplainedReason]
+
+
 class CommandTaken(BaseModel):
     """What a command left the task as."""
 
