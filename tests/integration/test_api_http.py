@@ -17,6 +17,7 @@ ROUTES = {
     "/tasks/{task_id}/status": {"get"},
     "/tasks/{task_id}/events": {"get"},
     "/tasks/{task_id}/explain": {"get"},
+    "/queues": {"get"},
     "/tasks/{task_id}/cancel": {"post"},
     "/tasks/{task_id}/retry": {"post"},
     "/health": {"get"},
