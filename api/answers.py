@@ -123,6 +123,42 @@ class History(BaseModel):
     next_after_version: int | None = Field(description="Ask for the next page with it; null on the last one.")
 
 
+class ExplainedReason(BaseModel):
+    """One reason, with the numbers that its sentence speaks of beside it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str = Field(examples=["no_worker"])
+    sentence: str
+
+
+class Explained(BaseModel):
+    """Why a task is where it is."""
+
+    task_id: UUID
+    status: Status
+    summary: str = Field(description="One sentence: that of the first reason.")
+    facts: dict[str, JsonValue] = Field(description="What the reasons were drawn from.")
+    because: list[ExplainedReason]
+
+
+class QueueShown(BaseModel):
+    """A queue with unfinished tasks or with live workers."""
+
+    name: str
+    ready: int = Field(description="Tasks that nothing but a free worker keeps from running.")
+    waiting: int = Field(description="Tasks whose time has not come.")
+    running: int
+    oldest_ready_at: datetime | None = Field(description="Since when the longest ready task is.")
+    live_workers: int = Field(description="Worker processes that serve it and beat.")
+
+
+class QueueList(BaseModel):
+    """The queues, by name."""
+
+    queues: list[QueueShown]
+
+
 class CommandTaken(BaseModel):
     """What a command left the task as."""
 

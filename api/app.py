@@ -14,6 +14,7 @@ from api.problems import tell
 from api.routes.commands import CommandRoutes
 from api.routes.health import HealthRoutes
 from api.routes.pages import page_routes
+from api.routes.queues import QueueRoutes
 from api.routes.submit import POSITION_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
 from ledger.bootstrap import Ledger
@@ -34,7 +35,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
     )
     submit = SubmitEndpoint(ledger)
     app.router.routes.insert(0, submit.route())
-    for routes in (HealthRoutes(ledger, broker), TaskRoutes(ledger), CommandRoutes(ledger)):
+    for routes in (HealthRoutes(ledger, broker), TaskRoutes(ledger), CommandRoutes(ledger), QueueRoutes(ledger)):
         routes.add_to(app)
     app.router.routes.extend(page_routes())
     app.add_exception_handler(HTTPException, tell)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -93,6 +94,39 @@ def version() -> None:
     from importlib.metadata import version as version_of  # noqa: PLC0415 - keeps `--help` fast
 
     typer.echo(version_of("task-ledger"))
+
+
+task = typer.Typer(no_args_is_help=True, help="Look at a task.")
+app.add_typer(task, name="task")
+
+
+@task.command()
+def explain(
+    task_id: Annotated[UUID, typer.Argument(metavar="ID", help="The task's id.")],
+    database_url: ledger.cli.DatabaseUrl = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say why a task is not running, how it runs, or why it ended."""
+    from api.explain import run_explain  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_explain(task_id, database_url=database_url, as_json=as_json))
+
+
+queues = typer.Typer(no_args_is_help=True, help="Look at the queues.")
+app.add_typer(queues, name="queues")
+
+
+@queues.command("list")
+def list_queues(
+    database_url: ledger.cli.DatabaseUrl = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show how much is ready, waits and runs in each queue, and how many workers serve it."""
+    from api.queues import run_list  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_list(database_url, as_json=as_json))
 
 
 app.add_typer(ledger.cli.app)

@@ -60,6 +60,23 @@ async def _migrate(database_url: str | None, *, dry_run: bool) -> None:
         typer.echo("the schema is up to date")
 
 
+@app.command()
+def reconcile(
+    database_url: DatabaseUrl = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be released.")] = False,
+    all_ready: Annotated[
+        bool, typer.Option("--all-ready", help="Every ready task: the broker has lost all of its messages.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Release ready tasks again whose message must be lost, once; the scheduler does it all the time."""
+    from ledger.reconcile_command import run_reconcile, run_release_all_ready  # noqa: PLC0415 - keeps `--help` fast
+
+    run = run_release_all_ready if all_ready else run_reconcile
+    run_command(run(database_url, dry_run=dry_run, as_json=as_json))
+
+
 @config.command("show")
 def show_configuration() -> None:
     """Print every setting as JSON, with passwords masked."""

@@ -90,7 +90,10 @@ class Reconciler:
 
     async def run_once(self) -> int:
         """Release again what is lost and what is to probe; return how many tasks that were."""
-        suspects = await self.suspects()
+        return await self.release(await self.suspects())
+
+    async def release(self, suspects: Sequence[Suspect]) -> int:
+        """Release again those suspects that still wait as they were seen; return how many tasks that were."""
         released = await self._decider.decide({one.task_id: one.version for one in suspects}, self._release)
         expires_at = time.monotonic() + self._bound.total_seconds()
         self._probes.update(
@@ -115,8 +118,7 @@ class Reconciler:
         What the relay has not published yet is left to it. The read model may be behind: the tasks in the part of
         the log that it has not seen are looked at too.
         """
-        checkpoint = await fetch_rows(self._ledger.database, "read_checkpoint", "relay")
-        published = checkpoint[0]["position"] if checkpoint else 0
+        published = await self._published()
         released = 0
         async for rows in self._pages("ready_tasks", published):
             released += await self._decider.decide({row["task_id"]: row["version"] for row in rows}, self._release)
@@ -125,6 +127,16 @@ class Reconciler:
             released += await self._decider.decide_whatever_version(unseen, self._release)
         log.info("reconciler.released_all_ready", tasks=released)
         return released
+
+    async def count_all_ready(self) -> int:
+        """Return how many tasks `release_all_ready` would look at; it releases those of them that are ready."""
+        published = await self._published()
+        pages = [self._pages(name, published) for name in ("ready_tasks", "tasks_after_read_model")]
+        return len({row["task_id"] for page in pages async for rows in page for row in rows})
+
+    async def _published(self) -> int:
+        checkpoint = await fetch_rows(self._ledger.database, "read_checkpoint", "relay")
+        return checkpoint[0]["position"] if checkpoint else 0
 
     async def _pages(self, name: str, published: int) -> AsyncIterator[Sequence[asyncpg.Record]]:
         after = _FIRST_PAGE

@@ -22,6 +22,7 @@ from ledger.outage import Outage
 from ledger.queries import query
 from ledger.reconciler import Reconciler
 from ledger.releaser import Releaser
+from ledger.settings import Settings
 from ledger.sweeper import Sweeper
 
 log = structlog.get_logger()
@@ -33,7 +34,7 @@ _RETRY_SECONDS_MAX = 60.0
 _CLOCK_SECONDS = 60.0
 _PROBE_SECONDS = 5.0
 _RECONCILE_SECONDS_MAX = 5.0
-_JITTER = 0.1
+JITTER = 0.1
 _random = SystemRandom()
 
 
@@ -46,6 +47,11 @@ class Chore:
     do: Callable[[], Awaitable[int]]
 
 
+def reconcile_seconds(settings: Settings) -> float:
+    """Return how long the reconciler waits between two rounds."""
+    return min(settings.reconcile_after_seconds / 4, _RECONCILE_SECONDS_MAX)
+
+
 class Scheduler:
     """Releases due tasks, sweeps lost workers, reconciles lost messages and keeps the house in order."""
 
@@ -54,12 +60,11 @@ class Scheduler:
         self._ledger = ledger
         self._outage = Outage(ROLE, retry_seconds_max=settings.broker_retry_seconds_max)
         self._sweeper = Sweeper(ledger)
-        reconcile_seconds = min(settings.reconcile_after_seconds / 4, _RECONCILE_SECONDS_MAX)
         self._chores = (
             Chore("partitions", _HOUR_SECONDS, self._prepare_partitions),
             Chore("release", settings.scheduler_interval_seconds, Releaser(ledger).run_once),
             Chore("sweep", settings.sweep_interval_seconds, self._sweeper.run_once),
-            Chore("reconcile", reconcile_seconds, Reconciler(ledger).run_once),
+            Chore("reconcile", reconcile_seconds(settings), Reconciler(ledger).run_once),
             Chore("forget_workers", _HOUR_SECONDS, self._sweeper.forget_old_workers),
             Chore("clock", _CLOCK_SECONDS, self._synchronise),
         )
@@ -103,7 +108,7 @@ class Scheduler:
             except Exception as error:  # noqa: BLE001 - one chore that fails must not keep the others from being done
                 await trouble.wait(error)
                 seconds = min(seconds, _RETRY_SECONDS_MAX)
-            await asyncio.sleep(seconds * _random.uniform(1 - _JITTER, 1 + _JITTER))
+            await asyncio.sleep(seconds * _random.uniform(1 - JITTER, 1 + JITTER))
 
     async def _prepare_partitions(self) -> int:
         async with self._ledger.database.connection() as connection, connection.transaction():

@@ -6,7 +6,7 @@ from uuid import UUID
 import orjson
 from fastapi import FastAPI, Query
 
-from api.answers import History, TaskPage, TaskShown, TaskStatus
+from api.answers import Explained, History, TaskPage, TaskShown, TaskStatus
 from api.cursor import decode_cursor, encode_cursor
 from api.errors import InvalidRequestError, Part
 from api.json_response import JsonResponse
@@ -15,6 +15,7 @@ from api.read_model import TaskFilter, TaskReader, TaskView
 from api.schemas import HistoryQuery, ListQuery
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError, TaskNotFoundError
+from ledger.facts import explain_task
 from ledger.store.records import RecordedEvent, StaleWrite
 from ledger.task_events import Status
 
@@ -23,6 +24,7 @@ class TaskRoutes:
     """Reads for clients; every task that was answered 202 is found, however far behind the read model is."""
 
     def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._settings = ledger.settings
         self._store = ledger.store
         self._reader = TaskReader(ledger)
@@ -36,6 +38,7 @@ class TaskRoutes:
             ("/tasks/{task_id}", self.show, TaskShown),
             ("/tasks/{task_id}/status", self.status, TaskStatus),
             ("/tasks/{task_id}/events", self.events, History),
+            ("/tasks/{task_id}/explain", self.explain, Explained),
         ):
             app.add_api_route(
                 path, endpoint, tags=["tasks"], response_model=answer, responses=problems(400, 404, 503)
@@ -78,6 +81,10 @@ class TaskRoutes:
                 "updated_at": task.updated_at,
             }
         )
+
+    async def explain(self, task_id: UUID) -> JsonResponse:
+        """Say why a task is not running, how it runs, or why it ended."""
+        return JsonResponse((await explain_task(self._ledger, task_id)).as_dict())
 
     async def events(self, task_id: UUID, asked: Annotated[HistoryQuery, Query()]) -> JsonResponse:
         """Show the history of a task, oldest event first."""

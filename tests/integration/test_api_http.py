@@ -16,6 +16,8 @@ ROUTES = {
     "/tasks/{task_id}": {"get"},
     "/tasks/{task_id}/status": {"get"},
     "/tasks/{task_id}/events": {"get"},
+    "/tasks/{task_id}/explain": {"get"},
+    "/queues": {"get"},
     "/tasks/{task_id}/cancel": {"post"},
     "/tasks/{task_id}/retry": {"post"},
     "/health": {"get"},
