@@ -1,5 +1,6 @@
 """The embedded Postgres and its owner's fate: killed, an ordinary user, or root where namespaces are blocked."""
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -9,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGCONT, SIGKILL, SIGSTOP
 
 import asyncpg
 import pytest
@@ -163,12 +164,36 @@ async def test_rows_survive_sigkill_of_the_server_alone(home: Path, binaries: Po
         assert await count_rows(server.url) == 1
 
 
+async def test_start_waits_for_the_last_process_of_a_killed_server(home: Path, binaries: PostgresBinaries) -> None:
+    async with EmbeddedPostgres(home, binaries=binaries) as server:
+        await put_row(server.url)
+        connection = await asyncpg.connect(server.url)
+        frozen: int = connection.get_server_pid()
+        os.kill(frozen, SIGSTOP)
+        assert server.pid is not None
+        os.kill(server.pid, SIGKILL)
+    connection.terminate()
+
+    server = EmbeddedPostgres(home, binaries=binaries)
+    starting = asyncio.create_task(asyncio.to_thread(server.start))
+    log = home / "postgres.log"
+    await asyncio.to_thread(
+        wait_until, lambda: "pre-existing shared memory" in log.read_text(), seconds_max=20, what="it is refused"
+    )
+    os.kill(frozen, SIGCONT)
+
+    assert await count_rows(await starting) == 1
+    await asyncio.to_thread(server.stop)
+
+
 @as_root
 async def test_root_without_namespaces_becomes_another_user_below_a_private_directory(
     home: Path, binaries: PostgresBinaries
 ) -> None:
+    _, private_binaries = _copies(home.parent, binaries)
+
     for start in (1, 2):
-        owner = start_owner(home, binaries.directory, without_namespaces=True)
+        owner = start_owner(home, private_binaries, without_namespaces=True)
         await put_row(owner.url)
 
         assert owner.data_uid in {pwd.getpwnam(name).pw_uid for name in ("postgres", "nobody")}
@@ -198,7 +223,7 @@ async def test_ordinary_user_runs_it_and_its_rows_survive_a_kill(
     public_place: Path, binaries: PostgresBinaries
 ) -> None:
     nobody = pwd.getpwnam("nobody").pw_uid
-    checkout, readable_binaries = _readable_copies(public_place, binaries)
+    checkout, readable_binaries = _copies(public_place, binaries)
     python = _python_for(nobody)
     home = public_place / "theirs" / "home"
     home.parent.mkdir()
@@ -212,7 +237,7 @@ async def test_ordinary_user_runs_it_and_its_rows_survive_a_kill(
         owner.kill()
 
 
-def _readable_copies(place: Path, binaries: PostgresBinaries) -> tuple[Path, Path]:
+def _copies(place: Path, binaries: PostgresBinaries) -> tuple[Path, Path]:
     checkout = place / "checkout"
     unwanted = shutil.ignore_patterns("__pycache__")
     shutil.copytree(

@@ -1,11 +1,15 @@
 """Servers in Docker containers, for machines where an engine answers."""
 
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.services.provision import ServiceAbsentError
 
+_DEFAULT_SOCKET = "/var/run/docker.sock"
 _READY_SECONDS_MAX = 90.0
 
 
@@ -18,6 +22,9 @@ def container(
     Raises:
         ServiceAbsentError: no engine answers, the image cannot be had, or the server is not ready in time.
     """
+    if not _may_have_engine():
+        reason = f"no Docker engine answers at {_DEFAULT_SOCKET}"
+        raise ServiceAbsentError(reason)
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - slow, and often not needed
 
     try:
@@ -39,3 +46,11 @@ def container(
         yield host, outer_port
     finally:
         running.stop()
+
+
+def _may_have_engine() -> bool:
+    # The client would find out by itself, but slowly, and it leaks its socket when nobody answers.
+    if "DOCKER_HOST" in os.environ or (Path.home() / ".testcontainers.properties").exists():
+        return True
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(_DEFAULT_SOCKET) == 0
