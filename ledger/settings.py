@@ -54,7 +54,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="LEDGER_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True,
-        populate_by_name=True,
+        populate_by_name=True, hide_input_in_errors=True,
     )  # fmt: skip
 
     database_url: PostgresUrl = Field(None, validation_alias=AliasChoices("database_url", "DATABASE_URL"))

@@ -72,6 +72,7 @@ def test_a_refused_value_is_named_with_its_bound_and_no_secret(
         load_settings()
 
     assert HIDDEN not in str(refused.value)
+    assert HIDDEN not in str(refused.value.__cause__)
 
 
 def test_no_secret_is_in_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
