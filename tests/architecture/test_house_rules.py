@@ -41,6 +41,13 @@ def test_no_import_is_hidden_from_the_layers(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
+def test_every_import_says_from_where(path: Path) -> None:
+    imports = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+
+    assert [node.module for node in imports if node.level or node.names[0].name == "*"] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
 def test_file_fits_and_says_what_lives_in_it(path: Path) -> None:
     text = path.read_text("utf-8")
 

@@ -1,0 +1,118 @@
+"""Least privilege: each process does its whole work under a database role that may do little else."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from uuid import uuid4
+
+import pytest
+
+from api.read_model import TaskFilter, TaskReader
+from ledger.bootstrap import Ledger
+from ledger.broker.memory import MemoryBroker
+from ledger.reconciler import Reconciler
+from ledger.relay import Relay
+from ledger.releaser import Releaser
+from ledger.scheduler import Scheduler
+from ledger.store.records import StaleWrite
+from ledger.sweeper import Sweeper
+from projections.projector import Projector
+from projections.rebuild import rebuild
+from projections.task_status import TASK_STATUS
+from projections.verify import verify
+from tests.integration.given import CLIENT, fetch, opened, started, submitted
+from worker.roster import Member, PostgresRoster
+
+As = Callable[[str], AbstractAsyncContextManager[Ledger]]
+
+
+@pytest.fixture
+def as_role(database_url: str) -> As:
+    """Open a ledger whose every connection acts in a role."""
+    return lambda role: opened(f"{database_url}?role={role}")
+
+
+async def test_the_role_is_the_one_that_was_asked_for(as_role: As) -> None:
+    async with as_role("ledger_api") as ledger:
+        assert [row[0] for row in await fetch(ledger, "SELECT current_user")] == ["ledger_api"]
+
+
+async def test_api_submits_reads_cancels_and_retries(as_role: As) -> None:
+    async with as_role("ledger_projector") as ledger:
+        await Projector(ledger, [TASK_STATUS]).run_once()
+
+    async with as_role("ledger_api") as ledger:
+        (task_id,) = await submitted(ledger)
+        await ledger.commands.cancel(task_id, reason="", origin=CLIENT)
+        await ledger.commands.retry(task_id, reason="", origin=CLIENT)
+
+        reader = TaskReader(ledger)
+        assert (await reader.find(task_id)).status == "PENDING"
+        assert await reader.list(TaskFilter(), below=None, limit=10) == []
+        async with ledger.store.appends():
+            pass
+
+
+async def test_projector_makes_folds_rebuilds_and_verifies(as_role: As) -> None:
+    async with as_role("ledger_api") as ledger:
+        await submitted(ledger, 3)
+
+    async with as_role("ledger_projector") as ledger:
+        projector = Projector(ledger, [TASK_STATUS])
+        while await projector.run_once():
+            pass
+        await rebuild(ledger, TASK_STATUS)
+        assert await verify(ledger, TASK_STATUS) == []
+
+
+async def test_relay_publishes(as_role: As) -> None:
+    async with as_role("ledger_api") as ledger:
+        await submitted(ledger, 3)
+
+    async with as_role("ledger_relay") as ledger:
+        assert await Relay(ledger, MemoryBroker()).run_once() == 3
+
+
+async def test_scheduler_releases_sweeps_and_reconciles(as_role: As) -> None:
+    async with as_role("ledger_projector") as ledger:
+        await Projector(ledger, [TASK_STATUS]).run_once()
+
+    async with as_role("ledger_scheduler") as ledger:
+        assert await Releaser(ledger).run_once() == 0
+        assert await Sweeper(ledger).run_once() == 0
+        assert await Reconciler(ledger).run_once() == 0
+        await Scheduler(ledger).run_once()
+
+
+async def test_worker_enrols_starts_finishes_and_leaves(as_role: As) -> None:
+    async with as_role("ledger_api") as ledger:
+        (task_id,) = await submitted(ledger)
+
+    async with as_role("ledger_worker") as ledger:
+        member = Member(uuid4(), "w", ("default",))
+        roster = PostgresRoster(ledger.database, member, beat_seconds_max=5)
+        await roster.beat([])
+        attempt = await started(ledger, task_id, worker_id=member.worker_id)
+        await ledger.commands.decide(
+            task_id,
+            lambda task: task.complete(attempt=attempt, result=1, now=ledger.clock.now()),
+            origin=CLIENT,
+        )
+        await ledger.store.record_stale_write(
+            StaleWrite(task_id, "task.completed", 1, 2, "RUNNING", "w", "{}", ledger.clock.now())
+        )
+        await roster.leave()
+        await roster.close()
+
+
+async def test_auditor_reads_everything(as_role: As) -> None:
+    async with as_role("ledger_projector") as ledger:
+        await Projector(ledger, [TASK_STATUS]).run_once()
+    async with as_role("ledger_api") as ledger:
+        (task_id,) = await submitted(ledger)
+
+    async with as_role("ledger_auditor") as ledger:
+        assert len(await ledger.store.read_log(after=0, upto=await ledger.store.safe_position(), limit=10)) == 1
+        assert await ledger.store.read_stale_writes(task_id) == []
+        for table in ("checkpoints", "workers", "stale_writes", "schema_migrations"):
+            await fetch(ledger, f"SELECT count(*) FROM ledger.{table}")  # noqa: S608 - a table of ours
+        await fetch(ledger, "SELECT count(*) FROM projections.task_status")
