@@ -97,7 +97,8 @@ def url_of_database(server_url: str, name: str) -> str:
 @contextmanager
 def _database(server_url: str, *, template: str = "template0") -> Iterator[str]:
     name = f"ledger_test_{secrets.token_hex(6)}"
-    run_apart(_execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    # Without fsync a copy of the files takes half as long as one through the write-ahead log.
+    run_apart(_execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy'))
     try:
         yield url_of_database(server_url, name)
     finally:

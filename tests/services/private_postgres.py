@@ -9,7 +9,13 @@ from ledger.embedded_postgres import EmbeddedPostgres, PostgresBinaries
 from tests.services.processes import processes_within, stable_port, wait_until
 
 # Safe against kill -9, which leaves the kernel's cache alone; only a power loss would lose data.
-_FAST = {"fsync": "off", "full_page_writes": "off", "max_connections": "200", "autovacuum_naptime": "10s"}
+_FAST = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_compression": "off",
+    "max_connections": "200",
+    "autovacuum_naptime": "10s",
+}
 
 
 class PrivatePostgres:
