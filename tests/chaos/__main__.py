@@ -146,9 +146,7 @@ def main() -> int:
         cluster.wait_until_ready()
         system = ChaoticSystem(cluster, postgres, rabbitmq)
         return asyncio.run(
-            _chaos(
-                system, seconds=options.minutes * 60, seed=options.seed, drain_seconds=options.drain_seconds
-            )
+            _chaos(system, seconds=options.minutes * 60, seed=options.seed, drain_seconds=options.drain_seconds)
         )
 
 

@@ -18,7 +18,9 @@ from tests.services.private_rabbitmq import PrivateRabbitmq
 LEASE_SECONDS = 5
 _OUTAGE_SECONDS = 4.0
 _QUEUE = "default"
-_CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
+_CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class ChaoticSystem:
     rabbitmq: PrivateRabbitmq
 
 
-type Fault = Callable[[ChaoticSystem], Awaitable[None]]
+Fault = Callable[[ChaoticSystem], Awaitable[None]]
 
 
 async def _kill(system: ChaoticSystem, *, role: str) -> None:
