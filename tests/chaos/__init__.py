@@ -1,0 +1,1 @@
+"""Chaos: faults injected under load, and what must hold after them."""
