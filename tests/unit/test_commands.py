@@ -1,15 +1,18 @@
 """The commands over the store: decided on the stream as it is, again when others got in between."""
 
-from uuid import uuid4
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from ledger.clock import LedgerClock
 from ledger.commands import TaskCommands
-from ledger.errors import InvalidValueError, TaskNotFoundError, TaskStateError
+from ledger.errors import InvalidValueError, TaskNotFoundError, TaskStateError, WrongExpectedVersionError
 from ledger.specification import TaskSpecification
 from ledger.store.memory import MemoryEventStore
-from ledger.store.records import Origin
+from ledger.store.records import Appended, NewEvent, Origin
 from ledger.task import Task
 from ledger.task_events import Status
 
@@ -52,6 +55,50 @@ async def test_decision_is_taken_again_when_another_one_got_in_between(commands:
 
     assert stale.status is Status.PENDING
     assert (decided.task.status, decided.task.version) == (Status.PENDING, 3)
+
+
+class ContestedStore(MemoryEventStore):
+    """A store in which somebody else always gets in between, so many times."""
+
+    def __init__(self, *, times: int) -> None:
+        super().__init__()
+        self.times_left = times
+
+    async def append(
+        self,
+        task_id: UUID,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: int,
+        connection: asyncpg.Connection | None = None,
+    ) -> Appended:
+        """Append, but first what somebody else wants."""
+        if expected_version and self.times_left:
+            self.times_left -= 1
+            released = replace(events[0], type="task.released", data='{"reason":"reconciled"}')
+            await super().append(task_id, [released], expected_version=expected_version)
+        return await super().append(task_id, events, expected_version=expected_version, connection=connection)
+
+
+async def test_decision_is_taken_as_often_as_others_get_in_between() -> None:
+    commands = TaskCommands(ContestedStore(times=19), LedgerClock())
+    receipt = await commands.submit(TaskSpecification(), origin=ORIGIN)
+
+    decided = await commands.cancel(receipt.task_id, reason="", origin=ORIGIN)
+
+    assert (decided.task.status, decided.task.version) == (Status.CANCELLED, 21)
+
+
+async def test_decision_that_others_always_prevent_is_given_up() -> None:
+    store = ContestedStore(times=1000)
+    commands = TaskCommands(store, LedgerClock())
+    receipt = await commands.submit(TaskSpecification(), origin=ORIGIN)
+
+    with pytest.raises(WrongExpectedVersionError):
+        await commands.cancel(receipt.task_id, reason="", origin=ORIGIN)
+
+    assert store.times_left == 980
+    assert (await commands.load(receipt.task_id)).status is Status.PENDING
 
 
 async def test_decision_that_changes_nothing_appends_nothing(
