@@ -17,6 +17,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import typer
 
 from ledger.bootstrap import open_ledger
 from ledger.doctor import examine
@@ -97,7 +98,7 @@ async def _chaos(system: ChaoticSystem, *, seconds: float, seed: int, drain_seco
     while time.monotonic() < deadline:
         await asyncio.sleep(dice.uniform(0.5, 2))
         name = dice.choice(sorted(FAULTS))
-        print(name, flush=True)
+        typer.echo(name)
         await FAULTS[name](system)
         run.faults[name] += 1
         await _recover(url, run)
@@ -114,10 +115,12 @@ def _report(run: _Run, done: Counter[UUID], breaches: list[str]) -> int:
     doubled = [one for one, count in done.items() if count > 1]
     times = sorted(run.recoveries) or [float("nan")]
     for name, count in sorted(run.faults.items()):
-        print(f"{name:20} {count:5}")
-    print(f"tasks {len(run.accepted)}, lost {len(lost)}, doubled {len(doubled)}, unrecovered {run.unrecovered}")
-    print(f"recovery p50 {times[len(times) // 2]:.2f} s, p99 {times[int(len(times) * 0.99)]:.2f} s")
-    print("\n".join([*map(str, lost[:20]), *breaches]))
+        typer.echo(f"{name:20} {count:5}")
+    typer.echo(
+        f"tasks {len(run.accepted)}, lost {len(lost)}, doubled {len(doubled)}, unrecovered {run.unrecovered}"
+    )
+    typer.echo(f"recovery p50 {times[len(times) // 2]:.2f} s, p99 {times[int(len(times) * 0.99)]:.2f} s")
+    typer.echo("\n".join([*map(str, lost[:20]), *breaches]))
     return 1 if lost or doubled or breaches or run.unrecovered else 0
 
 

@@ -1,4 +1,4 @@
-"""The faults: each takes the running system, does its harm, and ends with every process and server started again."""
+"""The faults: each takes the running system, does its harm, and leaves everything started again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
