@@ -1,5 +1,6 @@
 """The errors: each writes its own sentence, keeps its facts, and is one of ours."""
 
+from inspect import signature
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,7 @@ from ledger.errors import (
     MalformedMessageError,
     SchemaBehindError,
     StaleAttemptError,
+    StopAskedError,
     TaskNotFoundError,
     TaskStateError,
     UnknownEventTypeError,
@@ -59,6 +61,7 @@ SENTENCES: list[tuple[LedgerError, str]] = [
         DataDirectoryInUseError(directory="/data", owner="process 7"),
         "another process (process 7) owns the data directory /data",
     ),
+    (StopAskedError(), "asked to stop before it had started"),
     (HandlerNotFoundError(kind="mail", known=()), "no handler for kind 'mail'; this worker knows: none"),
     (HandlerNotFoundError(kind="mail", known=("a", "b")), "no handler for kind 'mail'; this worker knows: a, b"),
     (MalformedMessageError("KeyError: 'type'"), "malformed message: KeyError: 'type'"),
@@ -72,7 +75,7 @@ def test_error_writes_its_own_sentence(error: LedgerError, sentence: str) -> Non
 
 @pytest.mark.parametrize("error", [error for error, _ in SENTENCES], ids=lambda error: type(error).__name__)
 def test_error_keeps_its_facts(error: LedgerError) -> None:
-    assert vars(error)
+    assert set(vars(error)) == set(signature(type(error)).parameters)
 
 
 def test_every_error_is_one_of_ours_and_is_called_one() -> None:
