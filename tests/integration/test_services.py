@@ -45,23 +45,23 @@ async def test_private_postgres_keeps_its_url_and_rows_over_a_kill(private_postg
     await connection.close()
 
 
-async def test_private_rabbitmq_keeps_its_url_over_a_kill_and_its_queues_until_it_is_wiped(
+async def test_private_rabbitmq_keeps_its_url_over_a_kill_and_loses_its_queues_when_wiped(
     private_rabbitmq: PrivateRabbitmq,
 ) -> None:
-    async with await aio_pika.connect(private_rabbitmq.url) as connection:
-        await (await connection.channel()).declare_queue("kept", durable=True)
+    url = private_rabbitmq.url
 
     private_rabbitmq.kill()
     private_rabbitmq.start()
-
-    async with await aio_pika.connect(private_rabbitmq.url) as connection:
-        await (await connection.channel()).declare_queue("kept", passive=True)
+    async with await aio_pika.connect(url) as connection:
+        await (await connection.channel()).declare_queue("lost", durable=True)
     private_rabbitmq.wipe()
     assert processes_within(private_rabbitmq.home) == []
     private_rabbitmq.start()
-    async with await aio_pika.connect(private_rabbitmq.url) as connection:
+
+    assert private_rabbitmq.url == url
+    async with await aio_pika.connect(url) as connection:
         with pytest.raises(aio_pika.exceptions.ChannelNotFoundEntity):
-            await (await connection.channel()).declare_queue("kept", passive=True)
+            await (await connection.channel()).declare_queue("lost", passive=True)
 
 
 def test_absent_service_skips_at_home_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
