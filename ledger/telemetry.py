@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
 
@@ -29,6 +30,18 @@ def configure_logging(*, log_format: str = "console", level: str = "info", final
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", StandardError())),  # all that a printer needs
         cache_logger_on_first_use=final,
     )
+
+
+class StandardError:
+    """Standard error as it is when something is written, since whoever runs us in process may replace it."""
+
+    def write(self, text: str) -> int:
+        """Write to the standard error of this moment."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush the standard error of this moment."""
+        sys.stderr.flush()
