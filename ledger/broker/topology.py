@@ -12,13 +12,13 @@ import re
 
 from ledger.broker.port import Band
 from ledger.errors import InvalidValueError
+from ledger.specification import QUEUE_PATTERN
 
 EVENTS_EXCHANGE = "ledger.events"
 DEAD_EXCHANGE = "ledger.dead"
 
 # No dots: a dot separates the words of a routing key, so a queue named `a.ready` could catch the events of `a`.
-QUEUE_NAME_PATTERN = "^[a-z0-9_-]{1,64}$"
-_QUEUE_NAME = re.compile(QUEUE_NAME_PATTERN)
+_QUEUE_NAME = re.compile(QUEUE_PATTERN)
 
 # The bands in the order in which they are served.
 BANDS = (Band.HIGH, Band.NORMAL, Band.LOW)
