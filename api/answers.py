@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from ledger.task_events import Status
+from ledger.task_words import Status
 
 
 class Submitted(BaseModel):
@@ -47,7 +47,9 @@ class TaskListed(BaseModel):
     priority: int
     tags: list[str]
     error: TaskFailure | None
-    cause: str | None = Field(description="Why the last attempt failed: error, timeout, worker_lost, interrupted.")
+    cause: str | None = Field(
+        description="Why the last attempt failed: error, timeout, worker_lost, interrupted, parent."
+    )
     attempt: int = Field(description="The number of the last attempt; 0 before the first.")
     failures: int = Field(description="Attempts that failed, since the last retry by hand.")
     losses: int = Field(description="Attempts that were lost with their worker.")
@@ -61,6 +63,15 @@ class TaskListed(BaseModel):
     progress_message: str | None
     cancel_requested: bool
     parent: UUID | None
+    key: str | None = Field(description="What limits by key count it under.")
+    unique_key: str | None = Field(description="No two unfinished tasks of a kind have the same.")
+    after: list[UUID] = Field(description="The tasks that have to complete before it is ready.")
+    on_parent_failure: str | None = Field(
+        description="What becomes of it when one of those does not: cancel, fail."
+    )
+    tenant: str | None = Field(description="What follows `tenant:` in its first tag that begins so.")
+    hold: str | None = Field(description="Why it is held back while pending: paused, limit, after.")
+    discarded: bool = Field(description="Failed, and set aside as dealt with.")
     correlation_id: str
     created_at: datetime
     started_at: datetime | None

@@ -58,6 +58,13 @@ class TaskSummary:
     progress_message: str | None
     cancel_requested: bool
     parent: UUID | None
+    key: str | None
+    unique_key: str | None
+    after: Sequence[UUID]
+    on_parent_failure: str | None
+    tenant: str | None
+    hold: str | None
+    discarded: bool
     correlation_id: str
     created_at: datetime
     started_at: datetime | None
@@ -167,7 +174,8 @@ def view_of(events: Sequence[RecordedEvent]) -> TaskView:
 _STATE = (
     "status", "kind", "queue", "priority", "tags", "input", "result", "error", "cause", "attempt", "failures",
     "losses", "max_attempts", "timeout_s", "worker_id", "ready", "release_at", "progress", "progress_message",
-    "cancel_requested", "parent", "started_at", "finished_at",
+    "cancel_requested", "parent", "key", "unique_key", "after", "on_parent_failure", "tenant", "hold", "discarded",
+    "started_at", "finished_at",
 )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ from ledger.specification import (
     TAGS_MAX,
     TIMEOUT_SECONDS_MAX,
 )
-from ledger.task_events import Status
+from ledger.task_words import Status
 
 REASON_CHARS_MAX = 1000
 _VERSION_MAX = 2_147_483_647

@@ -25,6 +25,7 @@ _ENVELOPE = frozenset({"originator_id", "originator_version", "timestamp", "orig
 _EVENT_CLASSES: tuple[type[TaskEvent], ...] = (
     Task.Submitted,
     Task.Released,
+    Task.Held,
     Task.Started,
     Task.Progressed,
     Task.Completed,
@@ -32,6 +33,7 @@ _EVENT_CLASSES: tuple[type[TaskEvent], ...] = (
     Task.CancelRequested,
     Task.Cancelled,
     Task.Retried,
+    Task.Discarded,
 )
 
 

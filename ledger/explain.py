@@ -6,92 +6,14 @@ have several reasons at once, the first one is what the summary says:
     not published · no live worker · overtaken · all workers busy · its turn has not come · its message may be lost
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
+from ledger.explain_hold import held
+from ledger.explanation import Because, Bounds, Explanation, Facts
 from ledger.task import Task
-from ledger.task_events import Cause, Status
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeenWorker:
-    """A worker process as the roster knows it, with the attempts that it had under way at its last beat."""
-
-    worker_id: str
-    name: str
-    beat_at: datetime
-    running: int
-    stopped_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """The settings that an explanation speaks of."""
-
-    lease_seconds: float
-    reconcile_after_seconds: float
-    reconcile_every_seconds: float
-    worker_concurrency: int
-    attempts_lost_max: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What is known about a task and its surroundings at one moment.
-
-    Attributes:
-        now: the database's time.
-        cancelled_by: who cancelled it and why, for a task that is cancelled.
-        ready_at: when the event was recorded that made it ready, and where that stands in the log.
-        published_position: how far the relay has published the log.
-        workers: the live ones that serve its queue.
-        ahead: ready tasks of its queue and band that became ready before it; counted up to `ahead_max`.
-        front: when the youngest running task of its queue and band was submitted.
-        owner: the worker of its attempt as the roster knows it, dead or alive; None where it does not.
-    """
-
-    now: datetime
-    cancelled_by: tuple[str, str] | None = None
-    ready_at: datetime | None = None
-    ready_position: int = 0
-    published_position: int = 0
-    workers: Sequence[SeenWorker] = ()
-    ahead: int = 0
-    ahead_max: int = 1000
-    front: datetime | None = None
-    owner: SeenWorker | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Because:
-    """One reason: a code for programs, a sentence for people, and the numbers in it."""
-
-    code: str
-    sentence: str
-    details: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a task is where it is; the summary is the sentence of the first reason."""
-
-    task_id: str
-    status: str
-    summary: str
-    facts: Mapping[str, object]
-    because: Sequence[Because]
-
-    def as_dict(self) -> dict[str, object]:
-        """Return it as the API answers it; times stay times."""
-        reasons = [{"code": one.code, "sentence": one.sentence, **one.details} for one in self.because]
-        return {
-            "task_id": self.task_id,
-            "status": self.status,
-            "summary": self.summary,
-            "facts": dict(self.facts),
-            "because": reasons,
-        }
+from ledger.task_words import Cause, HoldReason, Status
 
 
 def explain(task: Task, facts: Facts, bounds: Bounds) -> Explanation:
@@ -106,6 +28,8 @@ def explain(task: Task, facts: Facts, bounds: Bounds) -> Explanation:
 def _surroundings(task: Task) -> Sequence[str]:
     if task.status is Status.RUNNING:
         return ("now", "owner")
+    if task.hold is not None:
+        return ("now", "parents") if task.hold == HoldReason.AFTER else ("now", "queue_policy")
     return _OF_READY if task.ready else ("now",)
 
 
@@ -115,11 +39,15 @@ def _completed(task: Task, _facts: Facts, _bounds: Bounds) -> list[Because]:
 
 
 def _failed(task: Task, _facts: Facts, bounds: Bounds) -> list[Because]:
+    details = {"cause": task.cause, "error": task.error, "finished_at": task.finished_at}
+    if task.cause == Cause.PARENT:
+        return [Because("parent_failed", f"It failed at {_time(task.finished_at)}: {_error(task)}.", details)]
     what = f"Attempt {task.attempt} failed at {_time(task.finished_at)}: {_error(task)}."
-    return [
-        Because("failed", what, {"cause": task.cause, "error": task.error, "finished_at": task.finished_at}),
-        _why_no_retry(task, bounds),
-    ]
+    return [Because("failed", what, details), _why_no_retry(task, bounds), *_set_aside(task)]
+
+
+def _set_aside(task: Task) -> list[Because]:
+    return [Because("discarded", "It was set aside as dealt with.")] if task.discarded else []
 
 
 def _why_no_retry(task: Task, bounds: Bounds) -> Because:
@@ -172,6 +100,8 @@ def _owner(task: Task, facts: Facts, bounds: Bounds) -> list[Because]:
 
 
 def _pending(task: Task, facts: Facts, bounds: Bounds) -> list[Because]:
+    if task.hold is not None:
+        return held(task, facts)
     if not task.ready:
         return [_waiting(task, facts)]
     return _ready(task, facts, bounds)

@@ -5,14 +5,16 @@ from uuid import UUID
 from ledger.bootstrap import Ledger
 from ledger.codec import decode
 from ledger.errors import TaskNotFoundError
-from ledger.explain import Bounds, Explanation, Facts, SeenWorker, explain
+from ledger.explain import explain
+from ledger.explanation import Bounds, Explanation, Facts, SeenWorker
 from ledger.messages import BAND_PRIORITIES, band_of, ready_band
 from ledger.read_model import fetch_rows
 from ledger.scheduler import JITTER, reconcile_seconds
 from ledger.settings import Settings
 from ledger.store.records import RecordedEvent
 from ledger.task import Task
-from ledger.task_events import Cancelled, Status
+from ledger.task_acts import Cancelled
+from ledger.task_words import Status
 
 AHEAD_MAX = 1000
 

@@ -97,7 +97,7 @@ def ready_band(event: RecordedEvent) -> Band | None:
     if event.type != _SUBMITTED and event.type not in _ALWAYS_READY:
         return None
     values = orjson.loads(event.data)
-    if event.type == _SUBMITTED and values.get("run_at") is not None:
+    if event.type == _SUBMITTED and (values.get("run_at") is not None or values.get("hold") is not None):
         return None
     return band_of(values.get("priority", DEFAULT_PRIORITY))
 

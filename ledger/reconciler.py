@@ -34,7 +34,7 @@ from ledger.broker.port import Band
 from ledger.messages import BAND_PRIORITIES, band_of
 from ledger.read_model import fetch_rows
 from ledger.task import Task
-from ledger.task_events import ReleaseReason, Status
+from ledger.task_words import ReleaseReason, Status
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from ledger.batch_decisions import BatchDecider
 from ledger.bootstrap import Ledger
 from ledger.read_model import fetch_rows
 from ledger.task import Task
-from ledger.task_events import ReleaseReason, Status
+from ledger.task_words import ReleaseReason, Status
 
 _FIRST_PAGE = (datetime.fromtimestamp(0, UTC), UUID(int=0))
 
@@ -32,7 +32,7 @@ class Releaser:
             after = (rows[-1]["release_at"], rows[-1]["task_id"])
 
     def _release(self, task: Task) -> None:
-        if task.status is Status.PENDING and not task.ready:
+        if task.status is Status.PENDING and not task.ready and task.hold is None:
             is_first_run = task.attempt == 0 and task.failures == 0
             reason = ReleaseReason.DUE if is_first_run else ReleaseReason.RETRY
             task.release(reason=reason, now=self._ledger.clock.now())

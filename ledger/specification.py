@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from ledger.errors import InvalidValueError
+from ledger.task_words import ParentPolicy
 
 DEFAULT_KIND = "default"
 DEFAULT_QUEUE = "default"
@@ -17,6 +18,8 @@ KIND_PATTERN = r"^[A-Za-z0-9_.:/-]{1,200}$"
 QUEUE_PATTERN = r"^[a-z0-9_-]{1,64}$"
 TAG_CHARS_MAX = 100
 TAGS_MAX = 20
+KEY_CHARS_MAX = 200
+AFTER_MAX = 100
 ATTEMPTS_MAX = 1000
 TIMEOUT_SECONDS_MAX = 604_800.0
 DELAY_SECONDS_MAX = 366 * 86_400.0
@@ -45,6 +48,10 @@ class TaskSpecification:
         backoff: how long to wait after a failed attempt.
         tags: labels to search by, for example `tenant:acme`.
         parent: the task that asked for this one.
+        key: what limits by key count it under, for example an account.
+        unique_key: no two unfinished tasks of a kind have the same.
+        after: the tasks that have to complete before it is ready.
+        on_parent_failure: what becomes of it when one of those does not complete.
     """
 
     kind: str = DEFAULT_KIND
@@ -57,6 +64,10 @@ class TaskSpecification:
     backoff: Backoff = field(default_factory=Backoff)
     tags: tuple[str, ...] = ()
     parent: UUID | None = None
+    key: str | None = None
+    unique_key: str | None = None
+    after: tuple[UUID, ...] = ()
+    on_parent_failure: ParentPolicy = ParentPolicy.CANCEL
 
 
 _KIND = re.compile(KIND_PATTERN)
@@ -79,6 +90,9 @@ def check_specification(specification: TaskSpecification) -> None:
     if specification.run_at is not None and specification.run_at.tzinfo is None:
         raise InvalidValueError(field="run_at", bound="a time with an offset", value=specification.run_at)
     _check_tags(specification.tags)
+    _check_key("key", specification.key)
+    _check_key("unique_key", specification.unique_key)
+    _check_after(specification.after)
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
@@ -94,3 +108,15 @@ def _check_tags(tags: tuple[str, ...]) -> None:
             raise InvalidValueError(
                 field="tags", bound=f"1 to {TAG_CHARS_MAX} characters each, none of them NUL", value=tag
             )
+
+
+def _check_key(name: str, key: str | None) -> None:
+    if key is not None and (not 1 <= len(key) <= KEY_CHARS_MAX or "\0" in key):
+        raise InvalidValueError(field=name, bound=f"1 to {KEY_CHARS_MAX} characters, none of them NUL", value=key)
+
+
+def _check_after(parents: tuple[UUID, ...]) -> None:
+    if len(parents) > AFTER_MAX:
+        raise InvalidValueError(field="after", bound=f"at most {AFTER_MAX} tasks", value=len(parents))
+    if len(set(parents)) < len(parents):
+        raise InvalidValueError(field="after", bound="different tasks", value=[str(parent) for parent in parents])

@@ -19,7 +19,7 @@ from ledger.batch_decisions import BatchDecider
 from ledger.bootstrap import Ledger
 from ledger.read_model import fetch_rows
 from ledger.task import Task
-from ledger.task_events import Cause, TaskError
+from ledger.task_words import Cause, TaskError
 
 log = structlog.get_logger()
 

@@ -19,10 +19,12 @@ from uuid import UUID
 from eventsourcing.domain import BaseAggregate
 from pydantic import JsonValue
 
+from ledger import task_acts as acts
 from ledger import task_events as events
 from ledger.errors import StaleAttemptError, TaskStateError
 from ledger.specification import Backoff, TaskSpecification
-from ledger.task_events import Cause, ReleaseReason, Status, TaskError, TaskState
+from ledger.task_events import TaskState
+from ledger.task_words import Cause, HoldReason, ParentPolicy, ReleaseReason, Status, TaskError
 
 FINISHED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
@@ -35,18 +37,27 @@ class Task(TaskState, BaseAggregate[UUID]):
     Event = events.TaskEvent
     Submitted = events.Submitted
     Released = events.Released
+    Held = events.Held
     Started = events.Started
     Progressed = events.Progressed
     Completed = events.Completed
     Failed = events.Failed
-    CancelRequested = events.CancelRequested
-    Cancelled = events.Cancelled
-    Retried = events.Retried
+    CancelRequested = acts.CancelRequested
+    Cancelled = acts.Cancelled
+    Retried = acts.Retried
+    Discarded = acts.Discarded
 
     @classmethod
-    def submit(cls, task_id: UUID, specification: TaskSpecification, *, now: datetime) -> Self:
-        """Make a new task; `run_at` in the past or absent makes it ready at once."""
-        run_at = specification.run_at
+    def submit(
+        cls, task_id: UUID, specification: TaskSpecification, *, now: datetime, hold: HoldReason | None = None
+    ) -> Self:
+        """Make a new task.
+
+        It is ready at once unless its time is to come, it waits for others, or `hold` holds it back. A task whose
+        time is to come is held when that time comes, if there is still reason to.
+        """
+        run_at = specification.run_at if specification.run_at and specification.run_at > now else None
+        after = [str(parent) for parent in specification.after]
         return cls._create(
             cls.Submitted,
             id=task_id,
@@ -55,12 +66,17 @@ class Task(TaskState, BaseAggregate[UUID]):
             queue=specification.queue,
             input=specification.input,
             priority=specification.priority,
-            run_at=run_at if run_at is not None and run_at > now else None,
+            run_at=run_at,
             max_attempts=specification.max_attempts,
             timeout_s=specification.timeout_seconds,
             backoff=_backoff_dict(specification.backoff),
             tags=list(specification.tags),
             parent=specification.parent,
+            key=specification.key,
+            unique_key=specification.unique_key,
+            after=after or None,
+            on_parent_failure=specification.on_parent_failure if after else None,
+            hold=HoldReason.AFTER if after else hold if run_at is None else None,
         )
 
     @property
@@ -78,6 +94,17 @@ class Task(TaskState, BaseAggregate[UUID]):
             raise self._refusal("release")
         self.trigger_event(self.Released, timestamp=now, reason=reason, priority=self.priority)
 
+    def hold_back(self, *, reason: HoldReason, now: datetime) -> None:
+        """Hold a pending task back until it is released; one that is held back already stays as it is.
+
+        Raises:
+            TaskStateError: the task is not pending.
+        """
+        if self.status is not Status.PENDING:
+            raise self._refusal("hold")
+        if self.hold is None:
+            self.trigger_event(self.Held, timestamp=now, reason=reason)
+
     def start(self, *, worker_id: str, now: datetime) -> int:
         """Begin the next attempt and return its number.
 
@@ -87,7 +114,8 @@ class Task(TaskState, BaseAggregate[UUID]):
         if self.status is not Status.PENDING:
             raise self._refusal("start")
         if not self.ready:
-            raise self._refusal("start", f"it waits until {self.release_at}")
+            waits = f"it is held back ({self.hold})" if self.hold else f"it waits until {self.release_at}"
+            raise self._refusal("start", waits)
         self.trigger_event(self.Started, timestamp=now, attempt=self.attempt + 1, worker_id=worker_id)
         return self.attempt
 
@@ -137,6 +165,23 @@ class Task(TaskState, BaseAggregate[UUID]):
         elif retries and not delay:
             self.release(reason=ReleaseReason.RETRY, now=now)
 
+    def end_after_parent(self, parent: UUID, *, status: Status, now: datetime) -> None:
+        """Fail or cancel a task that waits for another one, because that one ended in `status`, not completed.
+
+        Raises:
+            TaskStateError: the task does not wait for others (any more).
+        """
+        if self.status is not Status.PENDING or self.hold != HoldReason.AFTER:
+            raise self._refusal("end", "it does not wait for others")
+        reason = f"task {parent}, which it waits for, is {status}"
+        if self.on_parent_failure != ParentPolicy.FAIL:
+            self.trigger_event(self.Cancelled, timestamp=now, actor="follow-ups", reason=reason)
+            return
+        error = TaskError(type="ParentFailedError", message=reason)
+        self.trigger_event(
+            self.Failed, timestamp=now, attempt=self.attempt, error=error.as_dict(), cause=Cause.PARENT
+        )
+
     def request_cancel(self, *, actor: str, reason: str, now: datetime) -> None:
         """Cancel a pending task now, ask the worker of a running one; asking twice changes nothing.
 
@@ -171,6 +216,17 @@ class Task(TaskState, BaseAggregate[UUID]):
         if not self.is_finished:
             raise self._refusal("retry")
         self.trigger_event(self.Retried, timestamp=now, actor=actor, reason=reason, priority=self.priority)
+
+    def discard(self, *, actor: str, reason: str, now: datetime) -> None:
+        """Set a failed task aside; doing it twice changes nothing.
+
+        Raises:
+            TaskStateError: the task is not failed.
+        """
+        if self.status is not Status.FAILED:
+            raise self._refusal("discard")
+        if not self.discarded:
+            self.trigger_event(self.Discarded, timestamp=now, actor=actor, reason=reason)
 
     def _may_retry(self, cause: Cause, delay_seconds: float | None, attempts_lost_max: int) -> bool:
         if cause is Cause.INTERRUPTED:

@@ -5,56 +5,14 @@ tests/contract/golden. `timestamp` is when it occurred by the clock of whoever d
 back from the ledger it is the database's `recorded_at`.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
 from eventsourcing.domain import AggregateCreated, AggregateEvent
 from pydantic import JsonValue
 
-
-class Status(StrEnum):
-    """The status words of the API."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-
-
-class Cause(StrEnum):
-    """Why an attempt ended without a result."""
-
-    ERROR = "error"
-    TIMEOUT = "timeout"
-    WORKER_LOST = "worker_lost"
-    INTERRUPTED = "interrupted"
-
-
-class ReleaseReason(StrEnum):
-    """Why a pending task became ready."""
-
-    DUE = "due"
-    RETRY = "retry"
-    RESUMED = "resumed"
-    RECONCILED = "reconciled"
-    LIMIT = "limit"
-
-
-@dataclass(frozen=True, slots=True)
-class TaskError:
-    """What went wrong in an attempt."""
-
-    type: str
-    message: str
-    traceback: str = ""
-
-    def as_dict(self) -> dict[str, JsonValue]:
-        """Return it as it stands in the event."""
-        return {"type": self.type, "message": self.message, "traceback": self.traceback}
+from ledger.task_words import TENANT_TAG, Cause, HoldReason, ParentPolicy, ReleaseReason, Status
 
 
 class TaskState:
@@ -69,10 +27,16 @@ class TaskState:
     backoff: dict[str, JsonValue]
     tags: list[str]
     parent: UUID | None
+    key: str | None
+    unique_key: str | None
+    after: list[UUID]
+    on_parent_failure: str | None
 
     status: Status
     ready: bool
     release_at: datetime | None
+    hold: str | None
+    admitted: bool
     attempt: int
     failures: int
     losses: int
@@ -87,6 +51,35 @@ class TaskState:
     cancel_requested: bool
     cancel_actor: str
     cancel_reason: str
+    discarded: bool
+
+    @property
+    def tenant(self) -> str | None:
+        """Whose task it is: what follows `tenant:` in the first tag that begins so."""
+        return next((tag.removeprefix(TENANT_TAG) for tag in self.tags if tag.startswith(TENANT_TAG)), None)
+
+    def become_pending(self, *, ready: bool, release_at: datetime | None = None, hold: str | None = None) -> None:
+        """Wait for a worker, for a moment, or for whatever holds the task back."""
+        self.status = Status.PENDING
+        self.ready = ready
+        self.release_at = release_at
+        self.hold = hold
+        self.admitted = False
+
+    def leave_pending(self, status: Status) -> None:
+        """Run, or be finished: nothing is waited for any more."""
+        self.status = status
+        self.ready = self.admitted = False
+        self.release_at = self.hold = None
+
+    def forget_the_past(self) -> None:
+        """Begin anew, as after the submission."""
+        self.failures = self.losses = 0
+        self.finished_at = None
+        self.result = self.error = self.cause = None
+        self.progress = self.progress_message = None
+        self.cancel_requested = self.discarded = False
+        self.cancel_actor = self.cancel_reason = ""
 
 
 class TaskEvent(AggregateEvent):
@@ -102,9 +95,10 @@ class TaskEvent(AggregateEvent):
 
 
 class Submitted(AggregateCreated, TaskEvent):
-    """A client asked for the task; it is ready unless `run_at` holds it back."""
+    """A client asked for the task; it is ready unless `run_at` or `hold` holds it back."""
 
     TOPIC = "task.submitted"
+    class_version: ClassVar[int] = 2
     PAYLOAD: ClassVar[str] = "input"
     TIMES: ClassVar[tuple[str, ...]] = ("run_at",)
     IDS: ClassVar[tuple[str, ...]] = ("parent",)
@@ -119,6 +113,19 @@ class Submitted(AggregateCreated, TaskEvent):
     backoff: dict[str, JsonValue] | None = None
     tags: list[str] | None = None
     parent: UUID | None = None
+    key: str | None = None
+    unique_key: str | None = None
+    after: list[str] | None = None
+    on_parent_failure: ParentPolicy | None = None
+    hold: HoldReason | None = None
+
+    @staticmethod
+    def upcast_v1_v2(data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        """Leave it as it is: what version 2 has besides is absent where nobody asked for it.
+
+        It has a version of its own all the same: a release that knows no `hold` would run what is held back.
+        """
+        return data
 
     def apply(self, aggregate: TaskState) -> None:
         """Set every attribute of the state for the first time."""
@@ -131,10 +138,15 @@ class Submitted(AggregateCreated, TaskEvent):
         aggregate.backoff = self.backoff or {}
         aggregate.tags = self.tags or []
         aggregate.parent = self.parent
+        aggregate.key = self.key
+        aggregate.unique_key = self.unique_key
+        aggregate.after = [UUID(parent) for parent in self.after or ()]
+        aggregate.on_parent_failure = self.on_parent_failure
         aggregate.attempt = 0
         aggregate.worker_id = aggregate.started_at = None
-        _make_pending(aggregate, ready=self.run_at is None, release_at=self.run_at)
-        _forget_the_past(aggregate)
+        is_ready = self.run_at is None and self.hold is None
+        aggregate.become_pending(ready=is_ready, release_at=self.run_at, hold=self.hold)
+        aggregate.forget_the_past()
 
 
 class Released(TaskEvent):
@@ -146,8 +158,22 @@ class Released(TaskEvent):
     priority: int = 5
 
     def apply(self, aggregate: TaskState) -> None:
-        """Make the task ready."""
-        _make_pending(aggregate, ready=True, release_at=None)
+        """Make the task ready; what a limit admitted stays admitted when it is released again."""
+        was_admitted = aggregate.ready and aggregate.admitted
+        aggregate.become_pending(ready=True)
+        aggregate.admitted = was_admitted or self.reason == ReleaseReason.LIMIT
+
+
+class Held(TaskEvent):
+    """A pending task is held back (again): nothing makes it ready but a Released."""
+
+    TOPIC = "task.held"
+
+    reason: HoldReason
+
+    def apply(self, aggregate: TaskState) -> None:
+        """Make the task wait, whenever it was due."""
+        aggregate.become_pending(ready=False, hold=self.reason)
 
 
 class Started(TaskEvent):
@@ -160,9 +186,7 @@ class Started(TaskEvent):
 
     def apply(self, aggregate: TaskState) -> None:
         """Make the task run under a new attempt number."""
-        aggregate.status = Status.RUNNING
-        aggregate.ready = False
-        aggregate.release_at = None
+        aggregate.leave_pending(Status.RUNNING)
         aggregate.attempt = self.attempt
         aggregate.worker_id = self.worker_id
         aggregate.started_at = self.timestamp
@@ -220,68 +244,7 @@ class Failed(TaskEvent):
         aggregate.failures += self.cause in (Cause.ERROR, Cause.TIMEOUT)
         aggregate.losses += self.cause == Cause.WORKER_LOST
         if self.retry_at is not None:
-            _make_pending(aggregate, ready=False, release_at=self.retry_at)
+            aggregate.become_pending(ready=False, release_at=self.retry_at)
             return
-        aggregate.status = Status.FAILED
+        aggregate.leave_pending(Status.FAILED)
         aggregate.finished_at = self.timestamp
-
-
-class CancelRequested(TaskEvent):
-    """Somebody asked the worker of a running task to stop it."""
-
-    TOPIC = "task.cancel_requested"
-
-    actor: str
-    reason: str = ""
-
-    def apply(self, aggregate: TaskState) -> None:
-        """Remember who asked and why."""
-        aggregate.cancel_requested = True
-        aggregate.cancel_actor = self.actor
-        aggregate.cancel_reason = self.reason
-
-
-class Cancelled(TaskEvent):
-    """The task will not run (any further)."""
-
-    TOPIC = "task.cancelled"
-
-    actor: str
-    reason: str = ""
-
-    def apply(self, aggregate: TaskState) -> None:
-        """Finish without a result."""
-        aggregate.status = Status.CANCELLED
-        aggregate.ready = False
-        aggregate.release_at = None
-        aggregate.finished_at = self.timestamp
-
-
-class Retried(TaskEvent):
-    """A person or a policy drives a finished task again, with a fresh budget."""
-
-    TOPIC = "task.retried"
-
-    actor: str
-    reason: str = ""
-    priority: int = 5
-
-    def apply(self, aggregate: TaskState) -> None:
-        """Make the task ready; attempt numbers go on, so that an old attempt stays fenced out."""
-        _make_pending(aggregate, ready=True, release_at=None)
-        _forget_the_past(aggregate)
-
-
-def _make_pending(aggregate: TaskState, *, ready: bool, release_at: datetime | None) -> None:
-    aggregate.status = Status.PENDING
-    aggregate.ready = ready
-    aggregate.release_at = release_at
-
-
-def _forget_the_past(aggregate: TaskState) -> None:
-    aggregate.failures = aggregate.losses = 0
-    aggregate.finished_at = None
-    aggregate.result = aggregate.error = aggregate.cause = None
-    aggregate.progress = aggregate.progress_message = None
-    aggregate.cancel_requested = False
-    aggregate.cancel_actor = aggregate.cancel_reason = ""

@@ -7,12 +7,13 @@ _PARTS = sql_parts(_NAME)
 
 TASK_STATUS = SqlProjection(
     name=_NAME,
-    version=1,
+    version=2,
     tables=(_NAME,),
     # SQL has no upcasters: a new schema version needs a new version of this projection that knows both shapes.
     schema_versions={
-        "task.submitted": 1,
+        "task.submitted": 2,
         "task.released": 1,
+        "task.held": 1,
         "task.started": 1,
         "task.progressed": 1,
         "task.completed": 1,
@@ -20,6 +21,7 @@ TASK_STATUS = SqlProjection(
         "task.cancel_requested": 1,
         "task.cancelled": 1,
         "task.retried": 1,
+        "task.discarded": 1,
     },
     table_statements=_PARTS["table"],
     index_statements=statements_of(_PARTS["indexes"]),

@@ -19,7 +19,7 @@ from ledger.errors import (
 from ledger.store.port import EventStore
 from ledger.store.records import Origin, RecordedEvent
 from ledger.task import Task
-from ledger.task_events import Status
+from ledger.task_words import Status
 from worker.store_outage import StoreOutage
 
 log = structlog.get_logger()

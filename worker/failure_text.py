@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ledger.jsonvalue import storable_text
-from ledger.task_events import TaskError
+from ledger.task_words import TaskError
 
 _TYPE_CHARS_MAX = 200
 _MESSAGE_CHARS_MAX = 10_000

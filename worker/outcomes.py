@@ -11,7 +11,7 @@ from ledger.codec import topic_of
 from ledger.errors import HandlerNotFoundError
 from ledger.specification import DELAY_SECONDS_MAX
 from ledger.task import Task
-from ledger.task_events import Cause, TaskError
+from ledger.task_words import Cause, TaskError
 from worker.errors import (
     AttemptInterruptedError,
     AttemptTimeoutError,

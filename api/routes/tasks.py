@@ -17,7 +17,7 @@ from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError, TaskNotFoundError
 from ledger.facts import explain_task
 from ledger.store.records import RecordedEvent, StaleWrite
-from ledger.task_events import Status
+from ledger.task_words import Status
 
 
 class TaskRoutes:

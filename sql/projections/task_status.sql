@@ -32,6 +32,13 @@ CREATE TABLE task_status (
     progress_message text,
     cancel_requested boolean          NOT NULL,
     parent           uuid,
+    key              text COLLATE "C",
+    unique_key       text,
+    after            uuid[]           NOT NULL DEFAULT '{}',
+    on_parent_failure text,
+    tenant           text COLLATE "C",
+    hold             text COLLATE "C",
+    discarded        boolean          NOT NULL DEFAULT false,
     correlation_id   text             NOT NULL,
     created_at       timestamptz      NOT NULL,
     started_at       timestamptz,
@@ -77,6 +84,10 @@ USING (
                WHEN failed THEN (data[failed - folded_before] ->> 'retry_at')::timestamptz
                WHEN 1 THEN (data[1] ->> 'run_at')::timestamptz
            END AS release_at,
+           CASE moved
+               WHEN held THEN data[held - folded_before] ->> 'reason'
+               WHEN 1 THEN data[1] ->> 'hold'
+           END AS hold,
            CASE moved WHEN completed THEN nullif(data[completed - folded_before] -> 'result', 'null') END AS result,
            greatest(failed, completed, reset) IS NOT NULL AS tells_error,
            CASE failed WHEN greatest(failed, completed, reset) THEN data[failed - folded_before] END AS failure,
@@ -86,6 +97,8 @@ USING (
            END AS report,
            greatest(cancel_requested, reset) IS NOT NULL AS tells_cancel,
            coalesce(cancel_requested = greatest(cancel_requested, reset), false) AS cancel_requested,
+           greatest(discarded, reset) IS NOT NULL AS tells_discarded,
+           coalesce(discarded = greatest(discarded, reset), false) AS discarded,
            CASE
                WHEN reset > 1 THEN (SELECT count(*) FROM unnest(data[reset - folded_before + 1:]) AS later (data)
                                      WHERE data ->> 'cause' IN ('error', 'timeout'))
@@ -108,9 +121,12 @@ USING (
                max(version) AS version,
                max(position) AS position,
                max(correlation_id) FILTER (WHERE version = 1) AS correlation_id,
-               max(version) FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested')) AS moved,
+               max(version) FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded'))
+                   AS moved,
                max(version) FILTER (WHERE type IN ('task.submitted', 'task.retried')) AS reset,
                max(version) FILTER (WHERE type = 'task.started') AS started,
+               max(version) FILTER (WHERE type = 'task.held') AS held,
+               max(version) FILTER (WHERE type = 'task.discarded') AS discarded,
                max(version) FILTER (WHERE type = 'task.progressed') AS progressed,
                max(version) FILTER (WHERE type = 'task.completed') AS completed,
                max(version) FILTER (WHERE type = 'task.failed') AS failed,
@@ -135,11 +151,16 @@ WHEN MATCHED THEN UPDATE SET
     failures = CASE WHEN reset IS NULL THEN task.failures ELSE 0 END + news.failures,
     losses = CASE WHEN reset IS NULL THEN task.losses ELSE 0 END + news.losses,
     worker_id = CASE WHEN started IS NULL THEN task.worker_id ELSE start ->> 'worker_id' END,
-    ready = CASE WHEN moved THEN news.status = 'PENDING' AND news.release_at IS NULL ELSE task.ready END,
+    ready = CASE
+        WHEN moved THEN news.status = 'PENDING' AND news.release_at IS NULL AND news.hold IS NULL
+        ELSE task.ready
+    END,
     release_at = CASE WHEN moved THEN news.release_at ELSE task.release_at END,
+    hold = CASE WHEN moved THEN news.hold ELSE task.hold END,
+    discarded = CASE WHEN tells_discarded THEN news.discarded ELSE task.discarded END,
     ready_at = CASE
         WHEN NOT moved THEN task.ready_at
-        WHEN news.status = 'PENDING' AND news.release_at IS NULL THEN moved_at
+        WHEN news.status = 'PENDING' AND news.release_at IS NULL AND news.hold IS NULL THEN moved_at
     END,
     progress = CASE WHEN tells_progress THEN (report ->> 'fraction')::double precision ELSE task.progress END,
     progress_message = CASE
@@ -156,7 +177,8 @@ WHEN MATCHED THEN UPDATE SET
 WHEN NOT MATCHED THEN INSERT (
     task_id, version, position, status, kind, queue, priority, tags, input, result, error, cause, attempt, failures,
     losses, max_attempts, timeout_s, worker_id, ready, release_at, ready_at, progress, progress_message,
-    cancel_requested, parent, correlation_id, created_at, started_at, finished_at, updated_at)
+    cancel_requested, parent, key, unique_key, after, on_parent_failure, tenant, hold, discarded, correlation_id,
+    created_at, started_at, finished_at, updated_at)
 VALUES (
     news.task_id,
     CASE folded_before WHEN 0 THEN news.version ELSE -1 END,
@@ -179,13 +201,29 @@ VALUES (
     coalesce((submission ->> 'max_attempts')::integer, 3),
     coalesce((submission ->> 'timeout_s')::double precision, 300),
     start ->> 'worker_id',
-    news.status = 'PENDING' AND news.release_at IS NULL,
+    news.status = 'PENDING' AND news.release_at IS NULL AND news.hold IS NULL,
     news.release_at,
-    CASE WHEN news.status = 'PENDING' AND news.release_at IS NULL THEN moved_at END,
+    CASE WHEN news.status = 'PENDING' AND news.release_at IS NULL AND news.hold IS NULL THEN moved_at END,
     (report ->> 'fraction')::double precision,
     CASE WHEN report IS NOT NULL THEN coalesce(report ->> 'message', '') END,
     news.cancel_requested,
     (submission ->> 'parent')::uuid,
+    submission ->> 'key',
+    submission ->> 'unique_key',
+    CASE WHEN submission ? 'after'
+         THEN ARRAY (SELECT parent::uuid FROM jsonb_array_elements_text(submission -> 'after') AS parents (parent))
+         ELSE '{}'
+    END,
+    submission ->> 'on_parent_failure',
+    CASE WHEN submission -> 'tags' <> '[]'
+         THEN (SELECT substr(tag, 8)
+                 FROM jsonb_array_elements_text(submission -> 'tags') WITH ORDINALITY AS tags (tag, place)
+                WHERE starts_with(tag, 'tenant:')
+                ORDER BY place
+                LIMIT 1)
+    END,
+    news.hold,
+    news.discarded,
     news.correlation_id,
     news.created_at,
     news.started_at,

@@ -2,7 +2,8 @@
 -- Everything that the read model knows of some tasks.
 SELECT task_id, version, position, status, kind, queue, priority, tags, error, cause, attempt, failures, losses,
        max_attempts, timeout_s, worker_id, ready, release_at, ready_at, progress, progress_message,
-       cancel_requested, parent, correlation_id, created_at, started_at, finished_at, updated_at, input, result
+       cancel_requested, parent, key, unique_key, after, on_parent_failure, tenant, hold,
+       discarded, correlation_id, created_at, started_at, finished_at, updated_at, input, result
   FROM projections.task_status
  WHERE task_id = ANY ($1::uuid[]);
 
@@ -12,7 +13,8 @@ SELECT task_id, version, position, status, kind, queue, priority, tags, error, c
 -- the id's time is the clock of whoever submitted, created_at is the database's.
 SELECT task_id, version, position, status, kind, queue, priority, tags, error - 'traceback' AS error, cause, attempt,
        failures, losses, max_attempts, timeout_s, worker_id, ready, release_at, ready_at, progress,
-       progress_message, cancel_requested, parent, correlation_id, created_at, started_at, finished_at, updated_at
+       progress_message, cancel_requested, parent, key, unique_key, after, on_parent_failure, tenant, hold,
+       discarded, correlation_id, created_at, started_at, finished_at, updated_at
   FROM projections.task_status
  WHERE ($1::text[] IS NULL OR status = ANY ($1))
    AND ($2::text IS NULL OR kind = $2)

@@ -28,13 +28,13 @@ SELECT relation.oid::regclass::text AS id, 'a trigger is missing or disabled' AS
  LIMIT $1;
 
 -- name: doubled_outcomes
--- Invariant 3: an attempt is started once and ends at most once.
+-- Invariant 3: an attempt is started once and ends at most once; a parent's failure ends a task without an attempt.
 SELECT task_id::text AS id,
        format('attempt %s: %s starts, %s outcomes', data ->> 'attempt',
               count(*) FILTER (WHERE type = 'task.started'),
               count(*) FILTER (WHERE type <> 'task.started')) AS found
   FROM ledger.events
- WHERE type IN ('task.started', 'task.completed', 'task.failed')
+ WHERE type IN ('task.started', 'task.completed', 'task.failed') AND data ->> 'cause' IS DISTINCT FROM 'parent'
  GROUP BY task_id, data ->> 'attempt'
 HAVING count(*) FILTER (WHERE type = 'task.started') <> 1
     OR count(*) FILTER (WHERE type <> 'task.started') > 1
@@ -70,7 +70,7 @@ SELECT status.task_id::text AS id, format('ready since %s', status.ready_at) AS 
 -- Invariant 4: a waiting task is released when its time has come.
 SELECT task_id::text AS id, format('due since %s', release_at) AS found
   FROM projections.task_status
- WHERE status = 'PENDING' AND NOT ready AND release_at < statement_timestamp() - $2::interval
+ WHERE status = 'PENDING' AND NOT ready AND hold IS NULL AND release_at < statement_timestamp() - $2::interval
  ORDER BY task_id
  LIMIT $1;
 

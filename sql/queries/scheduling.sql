@@ -1,8 +1,8 @@
 -- name: due_tasks
--- A page of pending tasks whose time has come, the longest due first.
+-- A page of pending tasks whose time has come, and that nothing else holds back, the longest due first.
 SELECT task_id, version, release_at
   FROM projections.task_status
- WHERE status = 'PENDING' AND NOT ready AND release_at <= statement_timestamp()
+ WHERE status = 'PENDING' AND hold IS NULL AND release_at <= statement_timestamp()
    AND (release_at, task_id) > ($1::timestamptz, $2::uuid)
  ORDER BY release_at, task_id
  LIMIT $3;

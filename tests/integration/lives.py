@@ -7,7 +7,7 @@ from ledger.bootstrap import Ledger
 from ledger.specification import TaskSpecification
 from ledger.store.records import Origin
 from ledger.task import Task
-from ledger.task_events import Cause, TaskError
+from ledger.task_words import Cause, TaskError
 
 _CLIENT = Origin(actor="client")
 _WORKER = Origin(actor="worker:one")

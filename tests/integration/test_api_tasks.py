@@ -13,7 +13,7 @@ from ledger.bootstrap import Ledger
 from ledger.commands import Decision
 from ledger.store.records import Origin, StaleWrite
 from ledger.task import Task
-from ledger.task_events import Cause, TaskError
+from ledger.task_words import Cause, TaskError
 from tests.integration.api_given import UNKNOWN_ID, assert_problem, opened_api, submitted
 
 WORKER = Origin(actor="worker:1")

@@ -15,7 +15,8 @@ from ledger.reconciler import Evidence, Reconciler
 from ledger.relay import Relay
 from ledger.scheduler import Scheduler
 from ledger.store.records import Origin
-from ledger.task_events import Released, ReleaseReason
+from ledger.task_events import Released
+from ledger.task_words import ReleaseReason
 from tests.integration.given import (
     caught_up,
     eventually,

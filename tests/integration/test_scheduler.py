@@ -16,7 +16,8 @@ from ledger.releaser import Releaser
 from ledger.scheduler import MONTHS_AHEAD, Scheduler
 from ledger.store.records import Origin
 from ledger.task import Task
-from ledger.task_events import Cause, Released, ReleaseReason, TaskError
+from ledger.task_events import Released
+from ledger.task_words import Cause, ReleaseReason, TaskError
 from tests.integration.given import (
     caught_up,
     eventually,

@@ -14,7 +14,7 @@ from ledger.bootstrap import Ledger
 from ledger.queries import query
 from ledger.store.records import Origin
 from ledger.sweeper import Sweeper
-from ledger.task_events import Status
+from ledger.task_words import Status
 from tests.integration.given import caught_up, eventually, execute, fetch, opened, started, submitted, types_of
 
 SWEPT = ["submitted", "started", "failed", "released"]

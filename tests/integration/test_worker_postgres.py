@@ -16,7 +16,7 @@ from ledger.migrate import migrate
 from ledger.relay import Relay
 from ledger.settings import load_settings
 from ledger.sweeper import Sweeper
-from ledger.task_events import Status
+from ledger.task_words import Status
 from tests.integration.given import (
     CLIENT,
     caught_up,

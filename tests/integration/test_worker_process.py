@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from ledger.bootstrap import Ledger
-from ledger.task_events import Status
+from ledger.task_words import Status
 from tests.integration.given import eventually, fetch, opened, submitted, types_of
 from tests.services.cluster import Cluster, RoleProcess
 from tests.services.processes import stable_port

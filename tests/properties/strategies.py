@@ -18,7 +18,7 @@ from ledger.codec import encode_pending
 from ledger.specification import Backoff, TaskSpecification
 from ledger.store.records import NewEvent, Origin
 from ledger.task import Task
-from ledger.task_events import Cause, ReleaseReason, Status, TaskError
+from ledger.task_words import TENANT_TAG, Cause, HoldReason, ParentPolicy, ReleaseReason, Status, TaskError
 
 COMMANDS_MAX = 16
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -94,8 +94,12 @@ def specifications() -> st.SearchStrategy[TaskSpecification]:
         max_attempts=st.sampled_from([3, 2, 1, 5]),
         timeout_seconds=st.floats(0.1, 604_800.0),
         backoff=st.builds(Backoff, base_seconds=st.floats(0, 10), cap_seconds=st.floats(10, 100)),
-        tags=st.lists(texts(12).filter(bool), max_size=3).map(tuple),
+        tags=st.lists(texts(12).filter(bool) | texts(4).map(TENANT_TAG.__add__), max_size=3).map(tuple),
         parent=st.none() | st.uuids(),
+        key=st.none() | texts(8).filter(bool),
+        unique_key=st.none() | texts(8).filter(bool),
+        after=st.lists(st.uuids(), max_size=2, unique=True).map(tuple),
+        on_parent_failure=st.sampled_from(ParentPolicy),
     )
 
 
@@ -103,7 +107,8 @@ def specifications() -> st.SearchStrategy[TaskSpecification]:
 def histories(draw: Draw[object], commands_max: int = COMMANDS_MAX) -> History:
     """Return a strategy for a task that goes through any commands that its state permits."""
     now = _EPOCH
-    task = Task.submit(uuid7(), _drawn(draw, specifications()), now=now)
+    hold = _drawn(draw, st.none() | st.sampled_from([HoldReason.PAUSED, HoldReason.LIMIT]))
+    task = Task.submit(uuid7(), _drawn(draw, specifications()), now=now, hold=hold)
     steps = [_step(task, _drawn(draw, origins()))]
     for _ in range(_drawn(draw, st.sampled_from(range(commands_max + 1)))):
         now += timedelta(microseconds=_drawn(draw, st.integers(1, 10**8)))
@@ -124,10 +129,18 @@ def _drawn(draw: Draw[object], strategy: st.SearchStrategy[Drawn]) -> Drawn:
 
 def _command(draw: Draw[object], task: Task, now: datetime) -> None:
     permitted = {
-        Status.PENDING: (*[_start] * 8, _release, _cancel) if task.ready else (*[_release] * 5, _cancel),
+        Status.PENDING: _pending_commands(task),
+        Status.FAILED: (_retry, _discard),
         Status.RUNNING: (*[_progress] * 2, *[_complete] * 2, *[_fail] * 4, _cancel, _confirm_cancel),
     }.get(task.status, (_retry,))
     _drawn(draw, st.sampled_from(permitted))(draw, task, now)
+
+
+def _pending_commands(task: Task) -> tuple[Callable[[Draw[object], Task, datetime], None], ...]:
+    if task.ready:
+        return (*[_start] * 8, _release, _hold, _cancel)
+    end = (_end_after_parent,) if task.hold == HoldReason.AFTER else (_hold,)
+    return (*[_release] * 5, *end, _cancel)
 
 
 def _start(draw: Draw[object], task: Task, now: datetime) -> None:
@@ -136,6 +149,18 @@ def _start(draw: Draw[object], task: Task, now: datetime) -> None:
 
 def _release(draw: Draw[object], task: Task, now: datetime) -> None:
     task.release(reason=_drawn(draw, st.sampled_from(ReleaseReason)), now=now)
+
+
+def _hold(draw: Draw[object], task: Task, now: datetime) -> None:
+    task.hold_back(reason=_drawn(draw, st.sampled_from(HoldReason)), now=now)
+
+
+def _end_after_parent(draw: Draw[object], task: Task, now: datetime) -> None:
+    task.end_after_parent(_drawn(draw, st.uuids()), status=Status.FAILED, now=now)
+
+
+def _discard(draw: Draw[object], task: Task, now: datetime) -> None:
+    task.discard(actor="user:ann", reason=_drawn(draw, texts()), now=now)
 
 
 def _progress(draw: Draw[object], task: Task, now: datetime) -> None:

@@ -169,7 +169,8 @@ def folded(events: Sequence[RecordedEvent]) -> Row:
             for name in (
                 "kind", "queue", "priority", "tags", "input", "result", "error", "cause", "attempt", "failures",
                 "losses", "max_attempts", "timeout_s", "worker_id", "ready", "release_at", "progress",
-                "progress_message", "cancel_requested", "parent", "started_at", "finished_at",
+                "progress_message", "cancel_requested", "parent", "key", "unique_key", "after",
+                "on_parent_failure", "tenant", "hold", "discarded", "started_at", "finished_at",
             )
         },
     }  # fmt: skip

@@ -14,7 +14,7 @@ from ledger.specification import TaskSpecification
 from ledger.store.memory import MemoryEventStore
 from ledger.store.records import Appended, NewEvent, Origin
 from ledger.task import Task
-from ledger.task_events import Status
+from ledger.task_words import Status
 
 ORIGIN = Origin(actor="user:a", correlation_id="story", causation_id="cause")
 

@@ -6,10 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from ledger.explain import Bounds, Explanation, Facts, SeenWorker, explain
+from ledger.explain import explain
+from ledger.explanation import Bounds, Explanation, Facts, SeenWorker
 from ledger.specification import TaskSpecification
 from ledger.task import Task
-from ledger.task_events import Cause, TaskError
+from ledger.task_words import Cause, TaskError
 
 TASK_ID = UUID("01900000-0000-7000-8000-000000000000")
 THEN = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 from ledger.errors import StaleAttemptError, TaskStateError
 from ledger.specification import TaskSpecification
 from ledger.task import Task
-from ledger.task_events import Cause, ReleaseReason, Status, TaskError
+from ledger.task_words import Cause, ReleaseReason, Status, TaskError
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

@@ -13,9 +13,11 @@ from ledger.errors import LedgerError, StaleAttemptError, TaskStateError
 from ledger.specification import TaskSpecification
 from ledger.store.records import Origin, RecordedEvent
 from ledger.task import Task
-from ledger.task_events import Cause, ReleaseReason, Status, TaskError, TaskEvent
+from ledger.task_events import TaskEvent
+from ledger.task_words import Cause, HoldReason, ReleaseReason, Status, TaskError
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+PARENT = uuid4()
 ERROR = TaskError(type="ValueError", message="no")
 
 Command = Callable[[Task], object]
@@ -27,6 +29,9 @@ def fail(task: Task, *, cause: Cause = Cause.ERROR, delay: float | None = 10.0) 
 
 COMMANDS: dict[str, Command] = {
     "release": lambda task: task.release(reason=ReleaseReason.DUE, now=NOW),
+    "hold": lambda task: task.hold_back(reason=HoldReason.LIMIT, now=NOW),
+    "end_after": lambda task: task.end_after_parent(PARENT, status=Status.FAILED, now=NOW),
+    "discard": lambda task: task.discard(actor="user:a", reason="known", now=NOW),
     "start": lambda task: task.start(worker_id="w", now=NOW),
     "progress": lambda task: task.report_progress(attempt=task.attempt, fraction=0.5, message="", now=NOW),
     "complete": lambda task: task.complete(attempt=task.attempt, result=1, now=NOW),
@@ -44,36 +49,47 @@ COMMANDS: dict[str, Command] = {
 STATES: dict[str, tuple[str, ...]] = {
     "ready": (),
     "delayed": (),
+    "held": ("hold",),
+    "following": (),
     "backing_off": ("start", "fail"),
     "running": ("start",),
     "cancelling": ("start", "cancel"),
     "completed": ("start", "complete"),
     "failed": ("start", "fail_for_good"),
+    "discarded": ("start", "fail_for_good", "discard"),
     "cancelled": ("cancel",),
 }
 
 # A row for each state, a column for each command: the events it records, "-" for none, or how it is refused.
 MATRIX = """
-              release   start    progress    complete   fail              fail_at_once      fail_for_good  lose              interrupt         cancel            confirm    retry
-ready         released  started  STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
-delayed       released  STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
-backing_off   released  STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
-running       STATE     STATE    progressed  completed  failed            failed,released   failed         failed,released   failed,released   cancel_requested  STATE      STATE
-cancelling    STATE     STATE    progressed  completed  failed,cancelled  failed,cancelled  failed         failed,cancelled  failed,cancelled  -                 cancelled  STATE
-completed     STATE     STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried
-failed        STATE     STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried
-cancelled     STATE     STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried
+              release   hold   end_after  discard    start    progress    complete   fail              fail_at_once      fail_for_good  lose              interrupt         cancel            confirm    retry
+ready         released  held   STATE      STATE      started  STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
+delayed       released  held   STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
+held          released  -      STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
+following     released  -      cancelled  STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
+backing_off   released  held   STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
+running       STATE     STATE  STATE      STATE      STATE    progressed  completed  failed            failed,released   failed         failed,released   failed,released   cancel_requested  STATE      STATE
+cancelling    STATE     STATE  STATE      STATE      STATE    progressed  completed  failed,cancelled  failed,cancelled  failed         failed,cancelled  failed,cancelled  -                 cancelled  STATE
+completed     STATE     STATE  STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried
+failed        STATE     STATE  STATE      discarded  STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried
+discarded     STATE     STATE  STATE      -          STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried
+cancelled     STATE     STATE  STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried
 """  # noqa: E501 - a table is read by its columns
 REFUSALS: dict[str, type[LedgerError]] = {"STALE": StaleAttemptError, "STATE": TaskStateError}
 
 
-def submitted(*, delayed: bool = False, max_attempts: int = 3) -> Task:
-    run_at = NOW + timedelta(hours=1) if delayed else None
-    return Task.submit(uuid4(), TaskSpecification(input="x", run_at=run_at, max_attempts=max_attempts), now=NOW)
+def submitted(state: str = "ready", *, max_attempts: int = 3) -> Task:
+    specification = TaskSpecification(
+        input="x",
+        run_at=NOW + timedelta(hours=1) if state == "delayed" else None,
+        after=(PARENT,) if state == "following" else (),
+        max_attempts=max_attempts,
+    )
+    return Task.submit(uuid4(), specification, now=NOW)
 
 
 def task_in(state: str) -> Task:
-    task = submitted(delayed=state == "delayed")
+    task = submitted(state)
     for command in STATES[state]:
         COMMANDS[command](task)
     task.collect_events()
@@ -147,12 +163,12 @@ def test_refusal_names_the_task_and_its_state(refused: type[LedgerError]) -> Non
 @given(
     st.lists(st.sampled_from(sorted(COMMANDS)), max_size=25),
     st.integers(1, 4),
-    st.sampled_from(["ready", "delayed"]),
+    st.sampled_from(["ready", "delayed", "following"]),
 )
 def test_task_folded_from_its_events_is_the_task_that_recorded_them(
     commands: list[str], max_attempts: int, state: str
 ) -> None:
-    task = submitted(delayed=state == "delayed", max_attempts=max_attempts)
+    task = submitted(state, max_attempts=max_attempts)
     for command in commands:
         attempt = task.attempt
 

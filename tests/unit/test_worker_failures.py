@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from ledger.specification import Backoff
 from ledger.task import Task
-from ledger.task_events import Status
+from ledger.task_words import Status
 from tests.unit.worker_bed import Bed, bed, eventually, working
 from worker.context import TaskContext
 from worker.errors import NonRetryable, RetryAfter

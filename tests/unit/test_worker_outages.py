@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from ledger.task_events import Status
+from ledger.task_words import Status
 from tests.unit.worker_bed import Bed, bed, eventually, working
 
 

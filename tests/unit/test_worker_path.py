@@ -7,7 +7,7 @@ import pytest
 
 from ledger.broker.port import OutgoingMessage
 from ledger.messages import outgoing
-from ledger.task_events import ReleaseReason, Status
+from ledger.task_words import ReleaseReason, Status
 from tests.unit.worker_bed import CLIENT, Bed, bed, eventually, working
 from worker.context import TaskContext
 

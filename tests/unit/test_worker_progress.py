@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from ledger.errors import InvalidValueError
-from ledger.task_events import Status
+from ledger.task_words import Status
 from tests.unit.worker_bed import Bed, bed, working
 from worker.context import TaskContext
 

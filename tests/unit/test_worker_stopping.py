@@ -5,7 +5,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from ledger.task_events import Status
+from ledger.task_words import Status
 from tests.unit.worker_bed import CLIENT, WAIT_SECONDS_MAX, Bed, bed, beside, eventually, working
 from worker.context import TaskContext
 

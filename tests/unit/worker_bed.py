@@ -21,7 +21,7 @@ from ledger.store.port import EventStore
 from ledger.store.records import Appended, NewEvent, Origin, RecordedEvent
 from ledger.subscription import subscribe
 from ledger.task import Task
-from ledger.task_events import Status
+from ledger.task_words import Status
 from worker.consumer import Worker
 from worker.registry import Registry, shipped_registry
 from worker.roster import BeatAnswer, MemoryRoster, RunningAttempt
