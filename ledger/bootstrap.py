@@ -22,6 +22,7 @@ from ledger.errors import (
     StoreUnavailableError,
 )
 from ledger.migrate import migrate
+from ledger.queue_policies import QueuePolicies, stored_policies
 from ledger.settings import Settings
 from ledger.store.connection import Database, open_database
 from ledger.store.postgres import PostgresEventStore, open_store
@@ -45,6 +46,7 @@ class Ledger:
     store: PostgresEventStore
     commands: TaskCommands
     clock: LedgerClock
+    policies: QueuePolicies
 
 
 @asynccontextmanager
@@ -61,13 +63,18 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     ):
         clock = LedgerClock()
         await synchronise(clock, store)
-        yield Ledger(
-            settings=settings,
-            database=database,
-            store=store,
-            commands=TaskCommands(store, clock),
-            clock=clock,
-        )
+        policies = stored_policies(database)
+        try:
+            yield Ledger(
+                settings=settings,
+                database=database,
+                store=store,
+                commands=TaskCommands(store, clock, policies),
+                clock=clock,
+                policies=policies,
+            )
+        finally:
+            await policies.close()
 
 
 def required_database_url(settings: Settings) -> str:

@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 from ledger.clock import Clock
 from ledger.codec import encode_pending, fold
 from ledger.errors import TaskNotFoundError, WrongExpectedVersionError
+from ledger.queue_policies import QueuePolicies
 from ledger.specification import TaskSpecification, check_specification
 from ledger.store.port import EventStore
 from ledger.store.records import Appended, Origin
@@ -29,11 +30,16 @@ class Decided:
 
 
 class TaskCommands:
-    """Everything that a client or an operator can ask of a task."""
+    """Everything that a client or an operator can ask of a task.
 
-    def __init__(self, store: EventStore, clock: Clock) -> None:
+    Args:
+        policies: what is set for the queues; nothing if absent.
+    """
+
+    def __init__(self, store: EventStore, clock: Clock, policies: QueuePolicies | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._policies = policies
 
     async def submit(
         self,
@@ -50,7 +56,9 @@ class TaskCommands:
             InvalidValueError: a field of the specification is out of its bound.
         """
         check_specification(specification)
-        task = Task.submit(uuid7(), specification, now=self._clock.now())
+        # A view of the policies that is a moment old does no harm: whoever claims the task looks again.
+        hold = None if self._policies is None else self._policies.hold_of_new(specification.queue)
+        task = Task.submit(uuid7(), specification, now=self._clock.now(), hold=hold)
         expected_version, events = encode_pending(task, origin=origin)
         return await self._store.append(task.id, events, expected_version=expected_version, connection=connection)
 

@@ -1,4 +1,4 @@
-"""The releaser: makes pending tasks ready when their time has come (a delay, a retry)."""
+"""The releaser: makes pending tasks ready when their time has come, or lets their queue hold them."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -22,6 +22,7 @@ class Releaser:
 
     async def run_once(self) -> int:
         """Release everything that is due, the longest due first; return how many tasks that were."""
+        await self._ledger.policies.freshen()
         released = 0
         after = _FIRST_PAGE
         while True:
@@ -33,6 +34,10 @@ class Releaser:
 
     def _release(self, task: Task) -> None:
         if task.status is Status.PENDING and not task.ready and task.hold is None:
+            hold = self._ledger.policies.hold_of_new(task.queue)
+            if hold is not None:
+                task.hold_back(reason=hold, now=self._ledger.clock.now())
+                return
             is_first_run = task.attempt == 0 and task.failures == 0
             reason = ReleaseReason.DUE if is_first_run else ReleaseReason.RETRY
             task.release(reason=reason, now=self._ledger.clock.now())

@@ -1,6 +1,6 @@
 """The scheduler: does the ledger's chores, each at its own interval, in one process at a time.
 
-    due tasks · lost workers · lost messages · old workers · partitions · the clock
+    due tasks · held tasks · lost workers · lost messages · old workers · partitions · the clock
 
 One scheduler leads and the others stand by. Nothing depends on it being the only one: all that a chore does to a
 task is an append with an expected version. Leading only saves doing the work twice.
@@ -14,6 +14,7 @@ from secrets import SystemRandom
 import asyncpg
 import structlog
 
+from ledger.admitter import Admitter
 from ledger.bootstrap import Ledger
 from ledger.clock import synchronise
 from ledger.errors import ConfigurationError, LeadershipLostError, LedgerError, StoreUnavailableError
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 ROLE = "scheduler"
 MONTHS_AHEAD = 3
 _HOUR_SECONDS = 3600.0
+_MINUTE_SECONDS = 60.0
 _RETRY_SECONDS_MAX = 60.0
 _CLOCK_SECONDS = 60.0
 _PROBE_SECONDS = 5.0
@@ -60,18 +62,20 @@ class Scheduler:
         self._ledger = ledger
         self._outage = Outage(ROLE, retry_seconds_max=settings.broker_retry_seconds_max)
         self._sweeper = Sweeper(ledger)
+        self._admitter = Admitter(ledger)
         self._chores = (
             Chore("partitions", _HOUR_SECONDS, self._prepare_partitions),
             Chore("release", settings.scheduler_interval_seconds, Releaser(ledger).run_once),
             Chore("sweep", settings.sweep_interval_seconds, self._sweeper.run_once),
             Chore("reconcile", reconcile_seconds(settings), Reconciler(ledger).run_once),
             Chore("forget_workers", _HOUR_SECONDS, self._sweeper.forget_old_workers),
+            Chore("permits", _MINUTE_SECONDS, self._admitter.tidy),
             Chore("clock", _CLOCK_SECONDS, self._synchronise),
         )
 
     async def run_once(self) -> int:
         """Do every chore once, whoever leads; return how much was done."""
-        return sum([await chore.do() for chore in self._chores])
+        return sum([await chore.do() for chore in self._chores]) + await self._admitter.run_once()
 
     async def run(self) -> None:
         """Do the chores for ever while this process leads, stand by while another does; outlives every outage."""
@@ -93,10 +97,20 @@ class Scheduler:
         if not self._outage.is_on:
             log.info("scheduler.leading")
         chores = (*self._chores, Chore("probe", _PROBE_SECONDS, probe))
-        await together(*(self._repeat(chore) for chore in chores))
+        await together(self._admit(), *(self._repeat(chore) for chore in chores))
+
+    async def _admit(self) -> None:
+        trouble = self._trouble("admit")
+        while True:
+            try:
+                await self._admitter.run()
+            except StoreUnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - limits that fail must not keep the chores from being done
+                await trouble.wait(error)
 
     async def _repeat(self, chore: Chore) -> None:
-        trouble = Outage(f"{ROLE}.{chore.name}", retry_seconds_max=self._ledger.settings.broker_retry_seconds_max)
+        trouble = self._trouble(chore.name)
         while True:
             seconds = chore.interval_seconds
             try:
@@ -109,6 +123,9 @@ class Scheduler:
                 await trouble.wait(error)
                 seconds = min(seconds, _RETRY_SECONDS_MAX)
             await asyncio.sleep(seconds * _random.uniform(1 - JITTER, 1 + JITTER))
+
+    def _trouble(self, name: str) -> Outage:
+        return Outage(f"{ROLE}.{name}", retry_seconds_max=self._ledger.settings.broker_retry_seconds_max)
 
     async def _prepare_partitions(self) -> int:
         async with self._ledger.database.connection() as connection, connection.transaction():

@@ -16,10 +16,11 @@ from ledger.errors import (
     TaskStateError,
     WrongExpectedVersionError,
 )
+from ledger.queue_policies import QueuePolicies
 from ledger.store.port import EventStore
 from ledger.store.records import Origin, RecordedEvent
 from ledger.task import Task
-from ledger.task_words import Status
+from ledger.task_words import HoldReason, Status
 from worker.store_outage import StoreOutage
 
 log = structlog.get_logger()
@@ -48,6 +49,7 @@ class Claims:
     """Claims tasks for one worker.
 
     Args:
+        policies: what is set for the queues; a ready task that its queue holds back goes back to wait.
         is_running: whether this process runs the attempt of a task already.
     """
 
@@ -57,18 +59,20 @@ class Claims:
         clock: Clock,
         outage: StoreOutage,
         *,
+        policies: QueuePolicies,
         worker_id: UUID,
         is_running: Callable[[UUID, int], bool],
     ) -> None:
         self._store = store
         self._clock = clock
         self._outage = outage
+        self._policies = policies
         self._worker_id = str(worker_id)
         self._actor = f"worker:{worker_id}"
         self._is_running = is_running
 
     async def claim(self, hint: RecordedEvent) -> Claim | None:
-        """Start the task that became ready; None where it is not for us: started by another, cancelled, not ready.
+        """Start the task that became ready; None where it is not for us: started by another, cancelled, held back.
 
         While the database is away this waits, so the delivery stays unsettled.
 
@@ -84,6 +88,11 @@ class Claims:
                     task = await self._load(hint.task_id)
                     if in_doubt and self._is_ours(task):
                         return self._claimed(task, hint)
+                await self._policies.freshen()
+                hold = self._policies.hold_of(task) if task.ready else None
+                if hold is not None:
+                    await self._hold_back(task, hint, hold)
+                    return None
                 return await self._start(task, hint)
             except WrongExpectedVersionError:
                 task = None
@@ -104,6 +113,12 @@ class Claims:
         await self._store.append(task.id, events, expected_version=expected_version)
         self._outage.end()
         return self._claimed(task, hint)
+
+    async def _hold_back(self, task: Task, hint: RecordedEvent, reason: HoldReason) -> None:
+        task.hold_back(reason=reason, now=self._clock.now())
+        expected_version, events = encode_pending(task, origin=self._origin(hint, hint.event_id))
+        await self._store.append(task.id, events, expected_version=expected_version)
+        self._outage.end()
 
     async def _load(self, task_id: UUID) -> Task:
         task = fold(await self._store.read_stream(task_id))

@@ -26,6 +26,7 @@ from ledger.errors import (
     UnknownEventTypeError,
 )
 from ledger.messages import incoming
+from ledger.queue_policies import QueuePolicies
 from ledger.settings import Settings
 from ledger.store.connection import Database
 from ledger.store.port import EventStore
@@ -63,6 +64,10 @@ class WorkerLedger(Protocol):
         """The clock, which the heartbeat sets."""
 
     @property
+    def policies(self) -> QueuePolicies:
+        """What is set for the queues."""
+
+    @property
     def database(self) -> Database | None:
         """The database that holds the roster, unless the worker is given another one."""
 
@@ -92,6 +97,7 @@ class Worker:
             ledger.store,
             ledger.clock,
             self._outage,
+            policies=ledger.policies,
             worker_id=self._member.worker_id,
             is_running=lambda task_id, attempt: (task_id, attempt) in self._running,
         )

@@ -16,7 +16,7 @@ from ledger.store.batcher import AppendBatcher, AppendRequest
 from ledger.store.connection import Database, translated
 from ledger.store.memory import check_append
 from ledger.store.port import AppendSignal
-from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite
+from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite, StreamAppend
 from ledger.store.signals import Doorbell, listening
 
 _PARTIAL_APPEND = "LG001"
@@ -51,6 +51,26 @@ class PostgresEventStore:
         if connection is None:
             return await self._batcher.append(task_id, events, expected_version=expected_version)
         return await self._append_enlisted(connection, task_id, events, expected_version)
+
+    async def append_each(
+        self, appends: Sequence[StreamAppend], *, connection: asyncpg.Connection
+    ) -> dict[UUID, Appended]:
+        """Append one event to each of many streams, in the transaction that is open on the connection.
+
+        A stream that is not at its expected version is left out: it has no receipt. Whoever commits announces it.
+
+        Raises:
+            StoreRefusedError: the database refused the statement; then the transaction is lost.
+        """
+        if not appends:
+            return {}
+        with translated():
+            rows = await connection.fetch(query("append_events"), *_columns(appends))
+        return {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
+
+    def announce(self) -> None:
+        """Wake the readers, after a caller's own transaction with appends was committed."""
+        self._doorbell.ring()
 
     async def read_stream(
         self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
@@ -168,7 +188,7 @@ def _is_partial(error: BaseException | None) -> bool:
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate == _PARTIAL_APPEND
 
 
-def _columns(batch: Sequence[AppendRequest]) -> list[list[object]]:
+def _columns(batch: Sequence[AppendRequest | StreamAppend]) -> list[list[object]]:
     # Sorted by (task_id, version): two batches that share tasks then take their row locks in one order.
     rows = [
         (

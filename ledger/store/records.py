@@ -1,5 +1,6 @@
 """The shapes of an event on its way into the ledger and back out of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -33,6 +34,15 @@ class NewEvent:
     data: str
     occurred_at: datetime
     origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAppend:
+    """What is to be appended to one stream."""
+
+    task_id: UUID
+    events: Sequence[NewEvent]
+    expected_version: int
 
 
 @dataclass(frozen=True, slots=True)

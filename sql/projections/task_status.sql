@@ -54,13 +54,17 @@ ALTER TABLE task_status
     ALTER COLUMN error SET STATISTICS 0;
 
 -- part: indexes
--- Lists are newest first: ids are in the order of their time. The last three hold only the tasks that are alive.
+-- Lists are newest first: ids are in the order of their time. The last five hold only the tasks that are alive.
 CREATE INDEX task_status_by_status ON task_status (status, task_id);
 CREATE INDEX task_status_by_queue ON task_status (queue, task_id);
 CREATE INDEX task_status_by_kind ON task_status (kind, task_id);
 CREATE INDEX task_status_by_tags ON task_status USING gin (tags);
 CREATE INDEX task_status_waiting ON task_status (release_at, task_id) WHERE release_at IS NOT NULL;
 CREATE INDEX task_status_ready ON task_status (queue, priority, ready_at) WHERE ready;
+CREATE INDEX task_status_held ON task_status (queue, (9 - priority), task_id) WHERE hold IN ('paused', 'limit');
+CREATE INDEX task_status_held_by_group
+    ON task_status (queue, (coalesce(tenant, '')), (coalesce(key, '')), (9 - priority), task_id)
+    WHERE hold IN ('paused', 'limit');
 CREATE INDEX task_status_running ON task_status (worker_id) WHERE status = 'RUNNING';
 
 -- part: fold

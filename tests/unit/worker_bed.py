@@ -14,6 +14,7 @@ from ledger.codec import fold
 from ledger.commands import TaskCommands
 from ledger.errors import StoreUnavailableError
 from ledger.messages import outgoing
+from ledger.queue_policies import QueuePolicies, no_policies
 from ledger.settings import Settings, load_settings
 from ledger.specification import Backoff, TaskSpecification
 from ledger.store.memory import MemoryEventStore
@@ -107,6 +108,7 @@ class MemoryLedger:
     settings: Settings
     store: EventStore
     clock: LedgerClock
+    policies: QueuePolicies = field(default_factory=no_policies)
     database: None = None
 
 
