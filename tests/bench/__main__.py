@@ -12,7 +12,15 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench.measurements import MEASUREMENTS, Measured, Servers, open_servers
+from tests.bench.idle import idle
+from tests.bench.measurements import Measured, Measurement, Servers, drain, durable_submits, latency, open_servers
+
+MEASUREMENTS: dict[str, Measurement] = {
+    "submits": durable_submits,
+    "drain": drain,
+    "latency": latency,
+    "idle": idle,
+}
 
 
 def main() -> None:

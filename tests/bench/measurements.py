@@ -100,7 +100,7 @@ def open_servers(home: Path) -> Iterator[Servers]:
 async def durable_submits(servers: Servers, scale: float) -> Measured:
     """Submit over HTTP from 64 connections to one API process."""
     requests = int(40_000 * scale)
-    with servers.cluster() as cluster, _processors(servers, cluster) as used:
+    with servers.cluster() as cluster, processors(servers, cluster) as used:
         cluster.start("api")
         await asyncio.to_thread(cluster.wait_until_alive)
         await _load(f"{cluster.url}/tasks", requests // 10)
@@ -119,15 +119,15 @@ async def durable_submits(servers: Servers, scale: float) -> Measured:
 async def drain(servers: Servers, scale: float) -> Measured:
     """Run tasks that wait in RabbitMQ already with one worker process, relay and projector at work."""
     tasks = int(10_000 * scale)
-    with servers.cluster() as cluster, _processors(servers, cluster) as used:
-        await _submit(cluster.database_url, tasks)
+    with servers.cluster() as cluster, processors(servers, cluster) as used:
+        await submit(cluster.database_url, tasks)
         cluster.start("relay")
         cluster.start("projector")
         connection = await asyncpg.connect(cluster.database_url)
-        await _until(connection, _PUBLISHED, await connection.fetchval(_LAST))
+        await until(connection, _PUBLISHED, await connection.fetchval(_LAST))
         used.start()
         cluster.start("worker")
-        await _until(connection, _COMPLETED, tasks)
+        await until(connection, _COMPLETED, tasks)
         used.stop()
         seconds = await connection.fetchval(_DRAIN_SECONDS)
         await connection.close()
@@ -143,7 +143,7 @@ async def drain(servers: Servers, scale: float) -> Measured:
 async def latency(servers: Servers, scale: float) -> Measured:
     """Submit at a steady rate and compare the ledger's own times of Submitted and Completed."""
     tasks = int(_LATENCY_RATE_PER_SECOND * 20 * scale)
-    with servers.cluster() as cluster, _processors(servers, cluster) as used:
+    with servers.cluster() as cluster, processors(servers, cluster) as used:
         for role in ("relay", "projector", "scheduler", "worker", "api"):
             cluster.start(role)
         await asyncio.to_thread(cluster.wait_until_ready)
@@ -151,7 +151,7 @@ async def latency(servers: Servers, scale: float) -> Measured:
         connection = await asyncpg.connect(cluster.database_url)
         used.start()
         await _submit_steadily(cluster.url, tasks)
-        await _until(connection, _COMPLETED, tasks + _LATENCY_RATE_PER_SECOND)
+        await until(connection, _COMPLETED, tasks + _LATENCY_RATE_PER_SECOND)
         used.stop()
         p50, p99 = await connection.fetchval(_LATENCIES)
         await connection.close()
@@ -165,7 +165,6 @@ async def latency(servers: Servers, scale: float) -> Measured:
 
 
 Measurement = Callable[[Servers, float], Coroutine[None, None, Measured]]
-MEASUREMENTS: dict[str, Measurement] = {"submits": durable_submits, "drain": drain, "latency": latency}
 
 
 class ProcessorSeconds:
@@ -200,7 +199,8 @@ class ProcessorSeconds:
 
 
 @contextmanager
-def _processors(servers: Servers, cluster: Cluster) -> Iterator[ProcessorSeconds]:
+def processors(servers: Servers, cluster: Cluster) -> Iterator[ProcessorSeconds]:
+    """Count what every process of the servers and the cluster uses."""
     yield ProcessorSeconds(servers, cluster)
 
 
@@ -223,13 +223,15 @@ async def _load(url: str, requests: int) -> dict[str, float]:
     return report
 
 
-async def _submit(database_url: str, count: int) -> None:
+async def submit(database_url: str, count: int, **specification: object) -> None:
+    """Submit so many tasks, past HTTP, many at once."""
     origin = Origin(actor="bench")
+    task = TaskSpecification(kind="echo", input="hello", **specification)  # type: ignore[arg-type]  # each of its own type
     async with open_ledger(load_settings(database_url=database_url)) as ledger:
 
         async def submit_some(number: int) -> None:
             for _ in range(number):
-                await ledger.commands.submit(TaskSpecification(kind="echo", input="hello"), origin=origin)
+                await ledger.commands.submit(task, origin=origin)
 
         await asyncio.gather(*(submit_some(count // _SUBMITTERS) for _ in range(_SUBMITTERS - 1)))
         await submit_some(count - (count // _SUBMITTERS) * (_SUBMITTERS - 1))
@@ -244,7 +246,8 @@ async def _submit_steadily(url: str, count: int) -> None:
             group.create_task(client.post("/tasks", json={"input": "hello", "kind": "echo"}))
 
 
-async def _until(connection: asyncpg.Connection, statement: str, value: int) -> None:
+async def until(connection: asyncpg.Connection, statement: str, value: int) -> None:
+    """Return when the statement's value has reached this one."""
     async with asyncio.timeout(_DRAIN_SECONDS_MAX):
         while (await connection.fetchval(statement) or 0) < value:
             await asyncio.sleep(0.1)

@@ -1,0 +1,43 @@
+"""What nothing to do costs: every role at rest, on an empty ledger and beside many tasks that wait."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from tests.bench.measurements import Measured, Servers, processors, submit, until
+
+_REST_SECONDS = 20.0
+_WAITING = 100_000
+_FOLDED = "SELECT count(*) FROM projections.task_status"
+_PAUSE = "INSERT INTO ledger.queues (name, paused_at) VALUES ('paused', now())"
+
+
+async def idle(servers: Servers, scale: float) -> Measured:
+    """Let every role rest, on an empty ledger and with tasks waiting: half for a time, half for a paused queue."""
+    waiting = int(_WAITING * scale)
+    shares: list[float] = []
+    with servers.cluster() as cluster, processors(servers, cluster) as used:
+        connection = await asyncpg.connect(cluster.database_url)
+        await connection.execute(_PAUSE)
+        for role in ("relay", "projector", "scheduler", "worker", "api"):
+            cluster.start(role)
+        await asyncio.to_thread(cluster.wait_until_ready)
+        for tasks in (0, waiting):
+            run_at = datetime.now(UTC) + timedelta(days=300)
+            await submit(cluster.database_url, tasks // 2, run_at=run_at)
+            await submit(cluster.database_url, tasks - tasks // 2, queue="paused")
+            await until(connection, _FOLDED, tasks)
+            await asyncio.sleep(_REST_SECONDS / 2)  # autovacuum and checkpoints of what was just written
+            used.start()
+            await asyncio.sleep(_REST_SECONDS)
+            used.stop()
+            shares.append(100 * sum(used.seconds.values()) / used.elapsed_seconds)
+        await connection.close()
+    return Measured(
+        work=f"at rest: every role, on an empty ledger and beside {waiting:,} tasks that wait",
+        measured=f"{shares[0]:.1f} % and {shares[1]:.1f} % of a core, servers included",
+        aim="no more for tasks that wait",
+        elapsed_seconds=used.elapsed_seconds,
+        processor_seconds=used.seconds,
+    )
