@@ -1,6 +1,7 @@
 """The commands: load a task, let it decide, append what it decided; on a conflict, load and decide again."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,14 +10,16 @@ from uuid_utils.compat import uuid7
 
 from ledger.clock import Clock
 from ledger.codec import encode_pending, fold
-from ledger.errors import TaskNotFoundError, WrongExpectedVersionError
+from ledger.errors import InvalidValueError, TaskNotFoundError, WrongExpectedVersionError
 from ledger.queue_policies import QueuePolicies
 from ledger.specification import TaskSpecification, check_specification
 from ledger.store.port import EventStore
-from ledger.store.records import Appended, Origin
+from ledger.store.records import Appended, Origin, StreamAppend
 from ledger.task import Task
 
 _CONFLICTS_MAX = 20
+_DRAFTS_AT_ONCE = 200
+_HEADS_AT_ONCE = 5000
 
 Decision = Callable[[Task], None]
 
@@ -55,12 +58,70 @@ class TaskCommands:
         Raises:
             InvalidValueError: a field of the specification is out of its bound.
         """
+        draft = self.draft(specification, origin=origin)
+        if specification.after:
+            await self._check_parents([specification], connection)
+        return await self._store.append(
+            draft.task_id, draft.events, expected_version=draft.expected_version, connection=connection
+        )
+
+    async def submit_many(
+        self,
+        specifications: Sequence[TaskSpecification],
+        *,
+        origin: Origin,
+        connection: asyncpg.Connection | None = None,
+    ) -> list[Appended]:
+        """Record new tasks, all of them or none, and return their receipts in the same order.
+
+        With a connection they exist if and only if the caller's open transaction commits.
+
+        Raises:
+            InvalidValueError: there are none, or a field of one is out of its bound; it says of which.
+        """
+        drafts = []
+        for index, specification in enumerate(specifications):
+            try:
+                drafts.append(self.draft(specification, origin=origin))
+            except InvalidValueError as error:
+                raise InvalidValueError(
+                    field=f"specifications.{index}.{error.field}", bound=error.bound, value=error.value
+                ) from error
+            if index % _DRAFTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        await self._check_parents(specifications, connection)
+        return await self._store.append_many(drafts, connection=connection)
+
+    def draft(
+        self, specification: TaskSpecification, *, origin: Origin, task_id: UUID | None = None
+    ) -> StreamAppend:
+        """Return the stream that a new task would begin with; nothing is recorded.
+
+        Whether the tasks that it waits for exist is not looked at.
+
+        Raises:
+            InvalidValueError: a field of the specification is out of its bound.
+        """
         check_specification(specification)
         # A view of the policies that is a moment old does no harm: whoever claims the task looks again.
         hold = None if self._policies is None else self._policies.hold_of_new(specification.queue)
-        task = Task.submit(uuid7(), specification, now=self._clock.now(), hold=hold)
+        task = Task.submit(task_id or uuid7(), specification, now=self._clock.now(), hold=hold)
         expected_version, events = encode_pending(task, origin=origin)
-        return await self._store.append(task.id, events, expected_version=expected_version, connection=connection)
+        return StreamAppend(task.id, events, expected_version)
+
+    async def record(self, drafts: Sequence[StreamAppend]) -> list[Appended]:
+        """Record drafts, all of them or none, and return their receipts in the same order."""
+        return await self._store.append_many(drafts)
+
+    async def unknown(
+        self, task_ids: Collection[UUID], *, connection: asyncpg.Connection | None = None
+    ) -> set[UUID]:
+        """Return those of these tasks that do not exist."""
+        known: set[UUID] = set()
+        asked = list(task_ids)
+        for first in range(0, len(asked), _HEADS_AT_ONCE):
+            known.update(await self._store.heads(asked[first : first + _HEADS_AT_ONCE], connection=connection))
+        return set(asked) - known
 
     async def cancel(self, task_id: UUID, *, reason: str, origin: Origin) -> Decided:
         """Cancel a pending task, or ask the worker of a running one to stop.
@@ -87,6 +148,13 @@ class TaskCommands:
             lambda task: task.retry(actor=origin.actor, reason=reason, now=self._clock.now()),
             origin=origin,
         )
+
+    async def _check_parents(
+        self, specifications: Sequence[TaskSpecification], connection: asyncpg.Connection | None
+    ) -> None:
+        parents = {parent for specification in specifications for parent in specification.after}
+        if parents and (unknown := await self.unknown(parents, connection=connection)):
+            raise InvalidValueError(field="after", bound="tasks that exist", value=str(min(unknown)))
 
     async def load(self, task_id: UUID) -> Task:
         """Return the task as its whole stream makes it; raises TaskNotFoundError where there is none."""

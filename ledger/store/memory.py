@@ -12,7 +12,7 @@ import asyncpg
 
 from ledger.errors import InvalidValueError, WrongExpectedVersionError
 from ledger.store.port import AppendSignal
-from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite
+from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite, StreamAppend
 
 
 class MemoryEventStore:
@@ -33,22 +33,21 @@ class MemoryEventStore:
         connection: asyncpg.Connection | None = None,
     ) -> Appended:
         """Append to the stream; a connection is refused, since there is no database to enlist in."""
-        if connection is not None:
-            raise InvalidValueError(field="connection", bound="None: memory has no transactions", value="one")
-        check_append(events, expected_version)
-        stream = self._streams.get(task_id, [])
-        if len(stream) != expected_version:
-            raise WrongExpectedVersionError(
-                task_id=task_id, expected_version=expected_version, actual_version=len(stream)
-            )
-        self._streams[task_id] = stream
-        for version, event in enumerate(events, start=expected_version + 1):
-            row = _recorded(event, task_id=task_id, version=version, position=len(self._log) + 1)
-            stream.append(row)
-            self._log.append(row)
+        streams = [StreamAppend(task_id, events, expected_version)]
+        return (await self.append_many(streams, connection=connection))[0]
+
+    async def append_many(
+        self, streams: Sequence[StreamAppend], *, connection: asyncpg.Connection | None = None
+    ) -> list[Appended]:
+        """Append to the streams; a connection is refused, since there is no database to enlist in."""
+        _refuse_connection(connection)
+        check_appends(streams)
+        for stream in streams:
+            self._check_head(stream)
+        receipts = [self._record(stream) for stream in streams]
         for signal in self._signals:
             signal.fire()
-        return Appended(task_id, stream[-1].version, stream[-1].position, stream[-1].recorded_at)
+        return receipts
 
     async def read_stream(
         self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
@@ -59,6 +58,13 @@ class MemoryEventStore:
     async def read_streams(self, task_ids: Sequence[UUID]) -> dict[UUID, list[RecordedEvent]]:
         """Return the events of many tasks."""
         return {task_id: list(self._streams[task_id]) for task_id in task_ids if task_id in self._streams}
+
+    async def heads(
+        self, task_ids: Sequence[UUID], *, connection: asyncpg.Connection | None = None
+    ) -> dict[UUID, int]:
+        """Return the versions of many streams."""
+        _refuse_connection(connection)
+        return {task_id: len(self._streams[task_id]) for task_id in task_ids if task_id in self._streams}
 
     async def safe_position(self) -> int:
         """Return the last position: nothing is ever in flight."""
@@ -92,6 +98,21 @@ class MemoryEventStore:
         """Return this machine's time."""
         return datetime.now(UTC)
 
+    def _check_head(self, append: StreamAppend) -> None:
+        head = len(self._streams.get(append.task_id, ()))
+        if head != append.expected_version:
+            raise WrongExpectedVersionError(
+                task_id=append.task_id, expected_version=append.expected_version, actual_version=head
+            )
+
+    def _record(self, append: StreamAppend) -> Appended:
+        stream = self._streams.setdefault(append.task_id, [])
+        for version, event in enumerate(append.events, start=append.expected_version + 1):
+            row = _recorded(event, task_id=append.task_id, version=version, position=len(self._log) + 1)
+            stream.append(row)
+            self._log.append(row)
+        return Appended(append.task_id, stream[-1].version, stream[-1].position, stream[-1].recorded_at)
+
 
 class MemoryAppendSignal:
     """An event that is set by every append and cleared by the wait that saw it."""
@@ -120,6 +141,23 @@ def check_append(events: Sequence[NewEvent], expected_version: int) -> None:
         raise InvalidValueError(field="events", bound="at least one", value=0)
     if expected_version < 0:
         raise InvalidValueError(field="expected_version", bound="at least 0", value=expected_version)
+
+
+def check_appends(streams: Sequence[StreamAppend]) -> None:
+    """Raise InvalidValueError for an append of no streams, of one stream twice, or where one is not valid."""
+    if not streams:
+        raise InvalidValueError(field="streams", bound="at least one", value=0)
+    seen: set[UUID] = set()
+    for stream in streams:
+        check_append(stream.events, stream.expected_version)
+        if stream.task_id in seen:
+            raise InvalidValueError(field="streams", bound="different tasks", value=str(stream.task_id))
+        seen.add(stream.task_id)
+
+
+def _refuse_connection(connection: asyncpg.Connection | None) -> None:
+    if connection is not None:
+        raise InvalidValueError(field="connection", bound="None: memory has no transactions", value="one")
 
 
 def _recorded(event: NewEvent, *, task_id: UUID, version: int, position: int) -> RecordedEvent:

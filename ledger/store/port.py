@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite
+from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite, StreamAppend
 
 
 class AppendSignal(Protocol):
@@ -43,6 +43,18 @@ class EventStore(Protocol):
             InvalidValueError: no events, or an expected version below 0.
         """
 
+    async def append_many(
+        self, streams: Sequence[StreamAppend], *, connection: asyncpg.Connection | None = None
+    ) -> list[Appended]:
+        """Append to many streams in one transaction, all of them or none; return the receipts in their order.
+
+        With a connection the append joins the transaction that is open on it, as a single one does.
+
+        Raises:
+            WrongExpectedVersionError: a stream's head is not at its expected version; it names the stream.
+            InvalidValueError: no streams, a stream twice, no events, or an expected version below 0.
+        """
+
     async def read_stream(
         self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
     ) -> list[RecordedEvent]:
@@ -50,6 +62,14 @@ class EventStore(Protocol):
 
     async def read_streams(self, task_ids: Sequence[UUID]) -> dict[UUID, list[RecordedEvent]]:
         """Return the events of many tasks in one go; a task without events has no entry."""
+
+    async def heads(
+        self, task_ids: Sequence[UUID], *, connection: asyncpg.Connection | None = None
+    ) -> dict[UUID, int]:
+        """Return the version at which each of these streams is; a task without events has no entry.
+
+        With a connection, as seen by the transaction that is open on it.
+        """
 
     async def safe_position(self) -> int:
         """Return the append horizon: no event will ever appear at or below it that is not there now."""

@@ -38,7 +38,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class StreamAppend:
-    """What is to be appended to one stream."""
+    """The events to append to one stream, which is believed to be at `expected_version`."""
 
     task_id: UUID
     events: Sequence[NewEvent]

@@ -44,6 +44,13 @@ SELECT position, task_id, version, type, schema_version, kind, queue, data, occu
  WHERE task_id = ANY ($1::uuid[])
  ORDER BY task_id, version;
 
+-- name: stream_heads
+-- The version at which each of these streams is; a page of ids goes down the key once an id.
+SELECT asked.task_id, head.version
+  FROM unnest($1::uuid[]) AS asked (task_id)
+ CROSS JOIN LATERAL (
+       SELECT version FROM ledger.events WHERE task_id = asked.task_id ORDER BY version DESC LIMIT 1) AS head;
+
 -- name: safe_position
 -- The append horizon: ask this in a statement of its own, then read up to the answer.
 SELECT ledger.safe_position();
