@@ -9,7 +9,7 @@ import asyncpg
 from uuid_utils.compat import uuid7
 
 from ledger.clock import Clock
-from ledger.codec import encode_pending, fold
+from ledger.codec import encode, encode_pending, fold
 from ledger.errors import InvalidValueError, TaskNotFoundError, WrongExpectedVersionError
 from ledger.queue_policies import QueuePolicies
 from ledger.specification import TaskSpecification, check_specification
@@ -105,9 +105,9 @@ class TaskCommands:
         check_specification(specification)
         # A view of the policies that is a moment old does no harm: whoever claims the task looks again.
         hold = None if self._policies is None else self._policies.hold_of_new(specification.queue)
-        task = Task.submit(task_id or uuid7(), specification, now=self._clock.now(), hold=hold)
-        expected_version, events = encode_pending(task, origin=origin)
-        return StreamAppend(task.id, events, expected_version)
+        submitted = Task.submission(task_id or uuid7(), specification, now=self._clock.now(), hold=hold)
+        event = encode(submitted, kind=submitted.kind, queue=submitted.queue, origin=origin)
+        return StreamAppend(submitted.originator_id, (event,), 0)
 
     async def record(self, drafts: Sequence[StreamAppend]) -> list[Appended]:
         """Record drafts, all of them or none, and return their receipts in the same order."""

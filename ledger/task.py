@@ -13,7 +13,7 @@ is running is heard.
 """
 
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self, cast
 from uuid import UUID
 
 from eventsourcing.domain import BaseAggregate
@@ -56,27 +56,37 @@ class Task(TaskState, BaseAggregate[UUID]):
         It is ready at once unless its time is to come, it waits for others, or `hold` holds it back. A task whose
         time is to come is held when that time comes, if there is still reason to.
         """
+        submitted = cls.submission(task_id, specification, now=now, hold=hold)
+        task = cast("Self", submitted.mutate(None))
+        task.pending_events.append(submitted)
+        return task
+
+    @classmethod
+    def submission(
+        cls, task_id: UUID, specification: TaskSpecification, *, now: datetime, hold: HoldReason | None = None
+    ) -> events.Submitted:
+        """Return the event that a new task begins with, for who has no use for the task itself."""
         run_at = specification.run_at if specification.run_at and specification.run_at > now else None
         after = [str(parent) for parent in specification.after]
-        return cls._create(
-            cls.Submitted,
-            id=task_id,
-            timestamp=now,
-            kind=specification.kind,
-            queue=specification.queue,
-            input=specification.input,
-            priority=specification.priority,
-            run_at=run_at,
-            max_attempts=specification.max_attempts,
-            timeout_s=specification.timeout_seconds,
-            backoff=_backoff_dict(specification.backoff),
-            tags=list(specification.tags),
-            parent=specification.parent,
-            key=specification.key,
-            unique_key=specification.unique_key,
-            after=after or None,
-            on_parent_failure=specification.on_parent_failure if after else None,
-            hold=HoldReason.AFTER if after else hold if run_at is None else None,
+        fields: dict[str, Any] = {
+            "kind": specification.kind,
+            "queue": specification.queue,
+            "input": specification.input,
+            "priority": specification.priority,
+            "run_at": run_at,
+            "max_attempts": specification.max_attempts,
+            "timeout_s": specification.timeout_seconds,
+            "backoff": _backoff_dict(specification.backoff),
+            "tags": list(specification.tags),
+            "parent": specification.parent,
+            "key": specification.key,
+            "unique_key": specification.unique_key,
+            "after": after or None,
+            "on_parent_failure": specification.on_parent_failure if after else None,
+            "hold": HoldReason.AFTER if after else hold if run_at is None else None,
+        }
+        return cls.Submitted(
+            originator_topic=cls.TOPIC, originator_id=task_id, originator_version=1, timestamp=now, **fields
         )
 
     @property

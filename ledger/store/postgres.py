@@ -253,9 +253,7 @@ async def open_store(database: Database, settings: Settings) -> AsyncIterator[Po
         await store.close()
 
 
-async def _append_all(
-    connection: asyncpg.Connection, statements: Sequence[_Statement]
-) -> dict[UUID, Appended]:
+async def _append_all(connection: asyncpg.Connection, statements: Sequence[_Statement]) -> dict[UUID, Appended]:
     receipts: dict[UUID, Appended] = {}
     async with connection.transaction():  # a savepoint where the caller has one open
         for statement in statements:
@@ -263,9 +261,7 @@ async def _append_all(
             receipts.update({row["task_id"]: Appended(*tuple(row)[:4]) for row in rows})
             if len(rows) < len(statement.streams):
                 missing = next(stream for stream in statement.streams if stream.task_id not in receipts)
-                raise WrongExpectedVersionError(
-                    task_id=missing.task_id, expected_version=missing.expected_version
-                )
+                raise WrongExpectedVersionError(task_id=missing.task_id, expected_version=missing.expected_version)
     return receipts
 
 
