@@ -14,6 +14,13 @@ class Submitted(BaseModel):
     task_id: UUID
 
 
+class BatchTaken(BaseModel):
+    """The receipt of a batch: all of it is in the ledger."""
+
+    task_ids: list[UUID] = Field(description="In the order of the items.")
+    count: int
+
+
 class TaskStatus(BaseModel):
     """The status of a task, as the seed answers it."""
 

@@ -11,6 +11,7 @@ from api.fast_lane import FastLane
 from api.frame import Frame
 from api.openapi import DESCRIPTION, TITLE, DocumentedApi
 from api.problems import tell
+from api.routes.batch import BatchRoutes
 from api.routes.commands import CommandRoutes
 from api.routes.health import HealthRoutes
 from api.routes.pages import page_routes
@@ -35,7 +36,13 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
     )
     submit = SubmitEndpoint(ledger)
     app.router.routes.insert(0, submit.route())
-    for routes in (HealthRoutes(ledger, broker), TaskRoutes(ledger), CommandRoutes(ledger), QueueRoutes(ledger)):
+    for routes in (
+        HealthRoutes(ledger, broker),
+        BatchRoutes(ledger),
+        TaskRoutes(ledger),
+        CommandRoutes(ledger),
+        QueueRoutes(ledger),
+    ):
         routes.add_to(app)
     app.router.routes.extend(page_routes())
     app.add_exception_handler(HTTPException, tell)

@@ -12,8 +12,12 @@ from api.validation import sentence_of
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
-async def read_body(scope: Scope, receive: Receive, *, bytes_max: int) -> bytes:
+async def read_body(
+    scope: Scope, receive: Receive, *, bytes_max: int, setting: str = "LEDGER_BODY_BYTES_MAX"
+) -> bytes:
     """Return the whole body; a larger one is refused by its Content-Length, or as soon as it exceeds the bound.
+
+    The setting is where the bound comes from.
 
     Raises:
         BodyTooLargeError: it is larger than the bound.
@@ -21,7 +25,7 @@ async def read_body(scope: Scope, receive: Receive, *, bytes_max: int) -> bytes:
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > bytes_max:
-            raise BodyTooLargeError(bytes_max=bytes_max)
+            raise BodyTooLargeError(bytes_max=bytes_max, setting=setting)
     chunks: list[bytes] = []
     size = 0
     more = True
@@ -33,7 +37,7 @@ async def read_body(scope: Scope, receive: Receive, *, bytes_max: int) -> bytes:
         chunks.append(chunk)
         size += len(chunk)
         if size > bytes_max:
-            raise BodyTooLargeError(bytes_max=bytes_max)
+            raise BodyTooLargeError(bytes_max=bytes_max, setting=setting)
         more = message.get("more_body", False)
     return b"".join(chunks)
 

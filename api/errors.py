@@ -1,5 +1,7 @@
 """What can be wrong with a request before the ledger sees it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from ledger.errors import LedgerError
@@ -30,8 +32,48 @@ class InvalidTaskIdError(LedgerError):
 
 
 class BodyTooLargeError(LedgerError):
-    """The body is larger than the bound; the rest of it was not read."""
+    """The body is larger than the bound, which a setting says; the rest of it was not read."""
 
-    def __init__(self, *, bytes_max: int) -> None:
+    def __init__(self, *, bytes_max: int, setting: str = "LEDGER_BODY_BYTES_MAX") -> None:
         self.bytes_max = bytes_max
-        super().__init__(f"The request body must be at most {bytes_max} bytes (LEDGER_BODY_BYTES_MAX)")
+        super().__init__(f"The request body must be at most {bytes_max} bytes ({setting})")
+
+
+class BodyTooSlowError(LedgerError):
+    """The body did not arrive in time."""
+
+    def __init__(self, *, seconds_max: float) -> None:
+        self.seconds_max = seconds_max
+        super().__init__(
+            f"The request body must arrive within {seconds_max:g} seconds (LEDGER_BATCH_READ_SECONDS_MAX)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """What is wrong with one item of a batch; no field where it is the item as a whole."""
+
+    index: int
+    field: str | None
+    message: str
+
+
+class InvalidBatchError(LedgerError):
+    """Items of a batch are not what they must be; nothing was recorded. Not every one of the errors is kept."""
+
+    def __init__(self, errors: Sequence[ItemError], *, count: int) -> None:
+        self.errors = errors
+        self.count = count
+        first = errors[0]
+        told = "1 error" if count == 1 else f"{count} errors, the first"
+        super().__init__(
+            f"Invalid request body: {told} in item {first.index}: {first.message}; nothing was recorded"
+        )
+
+
+class TooManyBatchesError(LedgerError):
+    """As many batches as may be at once are being taken already."""
+
+    def __init__(self, *, at_once_max: int) -> None:
+        self.at_once_max = at_once_max
+        super().__init__(f"{at_once_max} batches are being taken already (LEDGER_BATCHES_AT_ONCE_MAX)")

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from api.answers import ProblemDocument, Submitted
 from api.origin import CORRELATION_ID_PATTERN
-from api.schemas import Reason, Submission
+from api.schemas import BatchItem, Reason, Submission
 
 TITLE = "Task Ledger"
 DESCRIPTION = (
@@ -49,11 +49,23 @@ def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     return {"required": required, "content": {"application/json": {"schema": _reference(model)}}}
 
 
+def batch_body() -> dict[str, Any]:
+    """Return the `requestBody` of a batch: an array of items, or an item a line."""
+    item = _reference(BatchItem)
+    return {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "array", "minItems": 1, "items": item}},
+            "application/x-ndjson": {"schema": item},
+        },
+    }
+
+
 def _complete(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _UNUSED_SCHEMAS:
         schemas.pop(name, None)
-    for model in (ProblemDocument, Reason, Submission, Submitted):
+    for model in (BatchItem, ProblemDocument, Reason, Submission, Submitted):
         _define(schemas, model)
     for operations in document["paths"].values():
         for operation in operations.values():

@@ -1,7 +1,7 @@
 """The one table error → HTTP: every error is told as a problem document (RFC 9457) with the seed's `error`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from http import HTTPStatus
 
 import structlog
@@ -12,7 +12,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api.errors import BodyTooLargeError, InvalidRequestError, InvalidTaskIdError, Part
+from api.errors import (
+    BodyTooLargeError,
+    BodyTooSlowError,
+    InvalidBatchError,
+    InvalidRequestError,
+    InvalidTaskIdError,
+    Part,
+    TooManyBatchesError,
+)
 from api.json_response import JsonResponse
 from api.validation import sentence_of
 from ledger.errors import (
@@ -71,6 +79,9 @@ _TABLE = (
     _Row(InvalidTaskIdError, HTTPStatus.BAD_REQUEST, "invalid-task-id", "The task id is not valid"),
     _Row(InvalidValueError, HTTPStatus.BAD_REQUEST, "invalid-request", "The request is not valid"),
     _Row(BodyTooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "The body is too large"),
+    _Row(BodyTooSlowError, HTTPStatus.REQUEST_TIMEOUT, "body-too-slow", "The body came too slowly"),
+    _Row(InvalidBatchError, HTTPStatus.BAD_REQUEST, "invalid-batch", "The batch is not valid"),
+    _Row(TooManyBatchesError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-batches", "Too many batches at once"),
     _Row(TaskNotFoundError, HTTPStatus.NOT_FOUND, "task-not-found", "There is no such task"),
     _Row(TaskStateError, HTTPStatus.CONFLICT, "task-state", "The task's state refuses this"),
     _Row(
@@ -156,6 +167,8 @@ def _members(error: Exception) -> dict[str, JsonValue]:
         return {"task_id": str(error.task_id), "task_status": error.status, **reason}
     if isinstance(error, TaskNotFoundError | WrongExpectedVersionError):
         return {"task_id": str(error.task_id)}
+    if isinstance(error, InvalidBatchError):
+        return {"errors": [asdict(item) for item in error.errors], "error_count": error.count}
     return {}
 
 

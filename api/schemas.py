@@ -16,10 +16,12 @@ from pydantic import (
     JsonValue,
     PlainValidator,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
 from ledger.specification import (
+    AFTER_MAX,
     ATTEMPTS_MAX,
     DEFAULT_KIND,
     DEFAULT_PRIORITY,
@@ -32,9 +34,10 @@ from ledger.specification import (
     TAGS_MAX,
     TIMEOUT_SECONDS_MAX,
 )
-from ledger.task_words import Status
+from ledger.task_words import ParentPolicy, Status
 
 REASON_CHARS_MAX = 1000
+REF_PATTERN = r"^[A-Za-z0-9_.:/-]{1,100}$"
 _VERSION_MAX = 2_147_483_647
 _CURSOR_CHARS_MAX = 200
 
@@ -127,12 +130,54 @@ class Submission(_Request):
         json_schema_extra={"maxItems": TAGS_MAX},
     )
 
+    after: list[str] | None = Field(
+        None,
+        max_length=AFTER_MAX,
+        description="The tasks that have to complete before it is ready.",
+        json_schema_extra={"items": {"type": "string", "format": "uuid"}},
+    )
+    on_parent_failure: ParentPolicy | None = Field(
+        None, description="What becomes of it when one of those does not complete; `cancel` when absent."
+    )
+
     @model_validator(mode="after")
     def _starts_once(self) -> Self:
         if self.run_at is not None and self.delay_s is not None:
             sentence = "run_at and delay_s must not both be given"
             raise ValueError(sentence)
         return self
+
+
+class BatchItem(Submission):
+    """A task of a batch: what a submission takes, and a name by which the other tasks of the batch refer to it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"ref": "fetch", "input": {"url": "https://example.org"}},
+                {"input": "report", "after": ["fetch", "0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7"]},
+            ]
+        }
+    )
+
+    ref: str | None = Field(
+        None,
+        description="What `after` of other tasks in the batch may say for it; no task id, and once in a batch.",
+        json_schema_extra={"pattern": REF_PATTERN},
+    )
+    after: list[str] | None = Field(
+        None,
+        max_length=AFTER_MAX,
+        description="The tasks that have to complete before it is ready: task ids, and refs of the batch.",
+    )
+    unique_key: str | None = Field(None, description="Not taken in a batch.")
+
+    @field_validator("unique_key")
+    @classmethod
+    def _is_not_unique(cls, unique_key: str | None) -> None:
+        if unique_key is not None:
+            bound = "absent in a batch (submit the task by itself)"
+            raise ValueError(bound)
 
 
 class Reason(_Request):

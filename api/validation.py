@@ -41,6 +41,11 @@ def sentence_of(problems: Sequence[Mapping[str, object]]) -> str:
     return shown if len(sentences) <= _SHOWN_MAX else f"{shown}; and {len(sentences) - _SHOWN_MAX} more"
 
 
+def field_of(problem: Mapping[str, object]) -> str | None:
+    """Return the name of the field that a problem is about; None where it is about the whole."""
+    return _field(problem) if problem["loc"] else None
+
+
 def _sentence(problem: Mapping[str, object]) -> str:
     kind = str(problem["type"])
     context = problem.get("ctx")

@@ -89,6 +89,10 @@ class Settings(BaseSettings):
     broker_retry_seconds_max: float = Field(5.0, ge=0.1, le=300)
 
     body_bytes_max: int = Field(1_048_576, ge=1024, le=104_857_600)
+    batch_tasks_max: int = Field(10_000, ge=1, le=100_000)
+    batch_bytes_max: int = Field(67_108_864, ge=1024, le=1_073_741_824)
+    batch_read_seconds_max: float = Field(60.0, ge=0.1, le=3600)
+    batches_at_once_max: int = Field(2, ge=1, le=100)
     json_depth_max: int = Field(64, ge=1, le=64)
     result_bytes_max: int = Field(1_048_576, ge=16, le=104_857_600)
     page_size_max: int = Field(500, ge=1, le=10_000)

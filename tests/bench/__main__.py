@@ -12,11 +12,13 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.bench.batches import batches
 from tests.bench.idle import idle
 from tests.bench.measurements import Measured, Measurement, Servers, drain, durable_submits, latency, open_servers
 
 MEASUREMENTS: dict[str, Measurement] = {
     "submits": durable_submits,
+    "batches": batches,
     "drain": drain,
     "latency": latency,
     "idle": idle,

@@ -13,6 +13,7 @@ from tests.integration.api_given import UNKNOWN_ID, assert_problem, opened_api
 ORIGIN = "http://localhost:3000"
 ROUTES = {
     "/tasks": {"get", "post"},
+    "/tasks/batch": {"post"},
     "/tasks/{task_id}": {"get"},
     "/tasks/{task_id}/status": {"get"},
     "/tasks/{task_id}/events": {"get"},

@@ -14,7 +14,7 @@ from ledger.bootstrap import Ledger, open_ledger
 from ledger.errors import StoreRefusedError, StoreUnavailableError, WrongExpectedVersionError
 from ledger.settings import load_settings
 from ledger.specification import TaskSpecification
-from ledger.store.records import Appended, NewEvent, Origin
+from ledger.store.records import Appended, NewEvent, Origin, StreamAppend
 
 ORIGIN = Origin(actor="client")
 EVENT = NewEvent(
@@ -75,6 +75,35 @@ async def test_conflict_leaves_the_callers_transaction_usable(
 
     assert await connection.fetchval("SELECT count(*) FROM orders") == 1
     assert len(await ledger.store.read_stream(task_id)) == 1
+
+
+async def test_many_tasks_exist_if_the_callers_transaction_commits_and_may_wait_for_each_other(
+    ledger: Ledger, connection: asyncpg.Connection
+) -> None:
+    async with connection.transaction():
+        (first,) = await ledger.commands.submit_many([TaskSpecification()], origin=ORIGIN, connection=connection)
+        later = [TaskSpecification(after=(first.task_id,))] * 600
+        receipts = await ledger.commands.submit_many(later, origin=ORIGIN, connection=connection)
+        assert await ledger.store.heads([first.task_id, receipts[-1].task_id]) == {}
+
+    assert len(await ledger.store.heads([first.task_id, *(receipt.task_id for receipt in receipts)])) == 601
+
+
+@pytest.mark.parametrize("size", [1, 2])
+async def test_conflict_of_one_of_many_leaves_the_callers_transaction_usable(
+    ledger: Ledger, connection: asyncpg.Connection, size: int
+) -> None:
+    fresh, taken = uuid4(), uuid4()
+    await ledger.store.append(taken, [EVENT], expected_version=0)
+    streams = [StreamAppend(fresh, [EVENT], 0), StreamAppend(taken, [EVENT] * size, 0)]
+
+    async with connection.transaction():
+        with pytest.raises(WrongExpectedVersionError, match=str(taken)):
+            await ledger.store.append_many(streams, connection=connection)
+        await connection.execute("INSERT INTO orders VALUES (1)")
+
+    assert await connection.fetchval("SELECT count(*) FROM orders") == 1
+    assert await ledger.store.heads([fresh, taken]) == {taken: 1}
 
 
 async def test_enlisting_outside_a_transaction_is_refused(ledger: Ledger, connection: asyncpg.Connection) -> None:

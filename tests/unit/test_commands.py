@@ -128,3 +128,38 @@ async def test_command_for_a_task_that_does_not_exist_says_so(commands: TaskComm
 
 def _nothing(_task: Task) -> None:
     """Decide nothing."""
+
+
+async def test_many_tasks_are_submitted_with_one_origin_and_answered_in_their_order(
+    store: MemoryEventStore, commands: TaskCommands
+) -> None:
+    receipts = await commands.submit_many([TaskSpecification(input=n) for n in range(3)], origin=ORIGIN)
+
+    tasks = [await commands.load(receipt.task_id) for receipt in receipts]
+    assert [task.input for task in tasks] == [0, 1, 2]
+    assert {row.correlation_id for row in await store.read_log(after=0, upto=3, limit=3)} == {"story"}
+
+
+async def test_many_tasks_of_which_one_is_not_valid_are_not_submitted_and_it_is_named(
+    store: MemoryEventStore, commands: TaskCommands
+) -> None:
+    specifications = [TaskSpecification(), TaskSpecification(priority=10)]
+
+    with pytest.raises(InvalidValueError, match=r"specifications\.1\.priority must be between 0 and 9, got 10"):
+        await commands.submit_many(specifications, origin=ORIGIN)
+
+    assert await store.safe_position() == 0
+
+
+async def test_task_that_waits_for_one_that_does_not_exist_is_not_submitted(
+    store: MemoryEventStore, commands: TaskCommands
+) -> None:
+    known, unknown = (await commands.submit(TaskSpecification(), origin=ORIGIN)).task_id, uuid4()
+    waiting = TaskSpecification(after=(known, unknown))
+
+    with pytest.raises(InvalidValueError, match=f"after must be tasks that exist, got '{unknown}'"):
+        await commands.submit(waiting, origin=ORIGIN)
+    with pytest.raises(InvalidValueError, match=f"after must be tasks that exist, got '{unknown}'"):
+        await commands.submit_many([TaskSpecification(), waiting], origin=ORIGIN)
+
+    assert await store.safe_position() == 1
