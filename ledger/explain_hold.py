@@ -13,9 +13,20 @@ def held(task: Task, facts: Facts) -> list[Because]:
 
 
 def _after(task: Task, facts: Facts) -> list[Because]:
-    waits_for = facts.parents or {str(parent): "unknown" for parent in task.after}
-    names = ", ".join(f"{parent} ({status})" for parent, status in waits_for.items())
-    return [Because("after", f"It waits for tasks that have not completed: {names}.", {"parents": waits_for})]
+    if not facts.parents:
+        return [_after_none(task, facts)]
+    names = ", ".join(f"{parent} ({status})" for parent, status in facts.parents.items())
+    return [Because("after", f"It waits for tasks that have not completed: {names}.", {"parents": facts.parents})]
+
+
+def _after_none(task: Task, facts: Facts) -> Because:
+    details = {"after": [str(parent) for parent in task.after], "release_at": task.release_at}
+    if task.release_at is not None and task.release_at > facts.now:
+        until = f"{task.release_at:%Y-%m-%d %H:%M:%S}Z"
+        sentence = f"The tasks that it waited for have completed; it waits until {until}, as it was submitted to."
+        return Because("scheduled", sentence, details)
+    sentence = "The tasks that it waited for have completed, and no scheduler has released it yet."
+    return Because("due", sentence, details)
 
 
 def _paused(task: Task, facts: Facts) -> list[Because]:

@@ -11,10 +11,11 @@ from ledger.messages import BAND_PRIORITIES, band_of, ready_band
 from ledger.read_model import fetch_rows
 from ledger.scheduler import JITTER, reconcile_seconds
 from ledger.settings import Settings
+from ledger.standings import standings_of
 from ledger.store.records import RecordedEvent
 from ledger.task import Task
 from ledger.task_acts import Cancelled
-from ledger.task_words import Status
+from ledger.task_words import HoldReason, Status
 
 AHEAD_MAX = 1000
 
@@ -57,6 +58,8 @@ async def _facts(
     now = await ledger.store.database_time()
     if task.status is Status.RUNNING:
         return Facts(now=now, owner=await _owner(ledger, task))
+    if task.hold == HoldReason.AFTER:
+        return Facts(now=now, parents=await _parents(ledger, task))
     if not task.ready or made_ready is None:
         return Facts(now=now, cancelled_by=cancelled_by)
     relay = await fetch_rows(ledger.database, "read_checkpoint", "relay")
@@ -74,6 +77,15 @@ async def _facts(
         ahead_max=AHEAD_MAX,
         front=standing[0]["front"] if standing else None,
     )
+
+
+async def _parents(ledger: Ledger, task: Task) -> dict[str, str]:
+    standings = await standings_of(ledger.database, task.after)
+    return {
+        str(parent): str(standing.status)
+        for parent in task.after
+        if (standing := standings[parent]).status is not Status.COMPLETED
+    }
 
 
 async def _workers(ledger: Ledger, task: Task) -> list[SeenWorker]:

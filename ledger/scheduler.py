@@ -1,6 +1,6 @@
 """The scheduler: does the ledger's chores, each at its own interval, in one process at a time.
 
-    due tasks · held tasks · lost workers · lost messages · old workers · partitions · the clock
+    due tasks · held tasks · follow-ups · lost workers · lost messages · old workers · partitions · the clock
 
 One scheduler leads and the others stand by. Nothing depends on it being the only one: all that a chore does to a
 task is an append with an expected version. Leading only saves doing the work twice.
@@ -18,6 +18,7 @@ from ledger.admitter import Admitter
 from ledger.bootstrap import Ledger
 from ledger.clock import synchronise
 from ledger.errors import ConfigurationError, LeadershipLostError, LedgerError, StoreUnavailableError
+from ledger.follow_ups import FollowUps
 from ledger.leader import still_leads, together, while_leading
 from ledger.outage import Outage
 from ledger.queries import query
@@ -63,6 +64,7 @@ class Scheduler:
         self._outage = Outage(ROLE, retry_seconds_max=settings.broker_retry_seconds_max)
         self._sweeper = Sweeper(ledger)
         self._admitter = Admitter(ledger)
+        self._follow_ups = FollowUps(ledger)
         self._chores = (
             Chore("partitions", _HOUR_SECONDS, self._prepare_partitions),
             Chore("release", settings.scheduler_interval_seconds, Releaser(ledger).run_once),
@@ -75,7 +77,8 @@ class Scheduler:
 
     async def run_once(self) -> int:
         """Do every chore once, whoever leads; return how much was done."""
-        return sum([await chore.do() for chore in self._chores]) + await self._admitter.run_once()
+        done = sum([await chore.do() for chore in self._chores])
+        return done + await self._admitter.run_once() + await self._follow_ups.run_once()
 
     async def run(self) -> None:
         """Do the chores for ever while this process leads, stand by while another does; outlives every outage."""
@@ -97,16 +100,20 @@ class Scheduler:
         if not self._outage.is_on:
             log.info("scheduler.leading")
         chores = (*self._chores, Chore("probe", _PROBE_SECONDS, probe))
-        await together(self._admit(), *(self._repeat(chore) for chore in chores))
+        await together(
+            self._keep_on("admit", self._admitter.run),
+            self._keep_on("follow_ups", self._follow_ups.run),
+            *(self._repeat(chore) for chore in chores),
+        )
 
-    async def _admit(self) -> None:
-        trouble = self._trouble("admit")
+    async def _keep_on(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        trouble = self._trouble(name)
         while True:
             try:
-                await self._admitter.run()
+                await run()
             except StoreUnavailableError:
                 raise
-            except Exception as error:  # noqa: BLE001 - limits that fail must not keep the chores from being done
+            except Exception as error:  # noqa: BLE001 - what fails here must not keep the chores from being done
                 await trouble.wait(error)
 
     async def _repeat(self, chore: Chore) -> None:

@@ -14,6 +14,7 @@ from ledger.errors import StoreRefusedError, StoreUnavailableError, WrongExpecte
 from ledger.queries import query
 from ledger.settings import Settings
 from ledger.store.batcher import AppendBatcher, AppendRequest
+from ledger.store.columns import columns_of
 from ledger.store.connection import Database, translated
 from ledger.store.memory import check_append, check_appends
 from ledger.store.port import AppendSignal
@@ -74,7 +75,7 @@ class PostgresEventStore:
         if not appends:
             return {}
         with translated():
-            rows = await connection.fetch(query("append_events"), *_columns(appends))
+            rows = await connection.fetch(query("append_events"), *columns_of(appends))
         return {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
 
     def announce(self) -> None:
@@ -181,7 +182,7 @@ class PostgresEventStore:
     async def _append_batch(self, batch: Sequence[AppendRequest]) -> dict[UUID, Appended]:
         try:
             async with self._database.connection() as connection:
-                rows = await connection.fetch(query("append_events"), *_columns(batch))
+                rows = await connection.fetch(query("append_events"), *columns_of(batch))
         except StoreRefusedError as error:
             if len(batch) == 1 and _is_partial(error.__cause__):
                 return {}
@@ -199,7 +200,7 @@ class PostgresEventStore:
             with translated():
                 # A savepoint: a conflict leaves the caller's transaction usable.
                 async with connection.transaction():
-                    rows = await connection.fetch(query("append_events"), *_columns([request]))
+                    rows = await connection.fetch(query("append_events"), *columns_of([request]))
         except StoreRefusedError as error:
             if not _is_partial(error.__cause__):
                 raise
@@ -212,7 +213,7 @@ class PostgresEventStore:
         # All of it before the transaction begins, which keeps every reader of the log waiting while it is open.
         statements = []
         for part in self._parts(sorted(streams, key=lambda stream: stream.task_id)):
-            statements.append(_Statement(part, _columns(part)))
+            statements.append(_Statement(part, columns_of(part)))
             await asyncio.sleep(0)
         return statements
 
@@ -274,28 +275,3 @@ def _check_enlistable(connection: asyncpg.Connection) -> None:
 
 def _is_partial(error: BaseException | None) -> bool:
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate == _PARTIAL_APPEND
-
-
-def _columns(batch: Sequence[AppendRequest | StreamAppend]) -> list[list[object]]:
-    # Sorted by (task_id, version): two batches that share tasks then take their row locks in one order.
-    rows = [
-        (
-            request.task_id,
-            request.expected_version + offset,
-            request.expected_version,
-            len(request.events),
-            event.type,
-            event.schema_version,
-            event.kind,
-            event.queue,
-            event.data,
-            event.occurred_at,
-            event.origin.actor,
-            event.origin.correlation_id or str(request.task_id),
-            event.origin.causation_id,
-            event.origin.traceparent,
-        )
-        for request in sorted(batch, key=lambda request: request.task_id)
-        for offset, event in enumerate(request.events, start=1)
-    ]
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -74,6 +74,19 @@ SELECT task_id::text AS id, format('due since %s', release_at) AS found
  ORDER BY task_id
  LIMIT $1;
 
+-- name: forgotten_follow_ups
+-- Invariant 4: a task that waits for others goes on when all of them have ended and its own time has come.
+SELECT status.task_id::text AS id, 'all that it waits for has ended' AS found
+  FROM projections.task_status AS status
+ WHERE status.hold = 'after'
+   AND greatest(status.created_at, status.release_at) < statement_timestamp() - $2::interval
+   AND NOT EXISTS (
+       SELECT FROM projections.task_status AS parent
+        WHERE parent.task_id = ANY (status.after)
+          AND (parent.finished_at IS NULL OR parent.finished_at > statement_timestamp() - $2::interval))
+ ORDER BY status.task_id
+ LIMIT $1;
+
 -- name: orphaned_tasks
 -- Invariant 4: a running task has a worker that lives, or it is swept within the bound.
 SELECT status.task_id::text AS id, format('worker %s does not live', status.worker_id) AS found

@@ -17,7 +17,7 @@ async def test_a_ready_process_says_what_it_checked(database_url: str) -> None:
         "checks": {
             "database": {"status": "ok"},
             "schema": {"status": "ok", "version": len(shipped_migrations()), "missing": 0},
-            "lag_events": {},
+            "lag_events": {"follow_ups": 0},
         },
     }
 
@@ -34,7 +34,7 @@ async def test_readiness_counts_the_events_before_each_reader(database_url: str)
 
         checks = (await client.get("/health/ready")).json()["checks"]
 
-    assert checks["lag_events"] == {"behind": 3, "here": 0}
+    assert checks["lag_events"] == {"behind": 3, "here": 0, "follow_ups": 3}
 
 
 async def test_a_schema_that_is_behind_is_not_ready(empty_database_url: str) -> None:

@@ -17,7 +17,7 @@ from ledger.broker.memory import MemoryBroker
 from ledger.queries import query
 from ledger.relay import Relay
 from tests.integration.api_given import UNKNOWN_ID, assert_problem, opened_api, submitted
-from tests.integration.given import caught_up, eventually, execute, fetch, started
+from tests.integration.given import CLIENT, caught_up, eventually, execute, fetch, started
 
 
 @pytest.fixture
@@ -52,6 +52,32 @@ async def test_what_holds_a_ready_task_up_is_told_in_the_order_in_which_it_is_ov
     assert published == ["no_worker"]
     assert served == ["behind_others"]
     assert await _codes(client, first) == ["on_its_way"]
+
+
+async def test_a_task_that_waits_for_others_names_those_that_have_not_completed(
+    client: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    pending, running, done = [await submitted(client) for _ in range(3)]
+    await started(ledger, UUID(running))
+    attempt = await started(ledger, UUID(done))
+    await ledger.commands.decide(
+        UUID(done), lambda task: task.complete(attempt=attempt, result=1, now=ledger.clock.now()), origin=CLIENT
+    )
+
+    for_three = (
+        await client.get(f"/tasks/{await submitted(client, after=[running, pending, done])}/explain")
+    ).json()
+    for_done = (await client.get(f"/tasks/{await submitted(client, after=[done])}/explain")).json()
+    for_time = await client.get(f"/tasks/{await submitted(client, after=[done], delay_s=3600)}/explain")
+
+    unfinished = {running: "RUNNING", pending: "PENDING"}
+    names = f"{running} (RUNNING), {pending} (PENDING)"
+    assert for_three["summary"] == f"It waits for tasks that have not completed: {names}."
+    assert for_three["because"][0]["code"] == "after"
+    assert for_three["because"][0]["parents"] == for_three["facts"]["parents"] == unfinished
+    assert for_done["because"][0]["code"] == "due"
+    assert for_done["because"][0]["after"] == [done]
+    assert for_time.json()["because"][0]["code"] == "scheduled"
 
 
 async def test_an_overtaken_task_is_told_from_one_that_waits(client: httpx.AsyncClient, ledger: Ledger) -> None:

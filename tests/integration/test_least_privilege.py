@@ -9,6 +9,7 @@ import pytest
 from api.read_model import TaskFilter, TaskReader
 from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
+from ledger.follow_ups import FollowUps
 from ledger.reconciler import Reconciler
 from ledger.relay import Relay
 from ledger.releaser import Releaser
@@ -75,8 +76,13 @@ async def test_relay_publishes(as_role: As) -> None:
 async def test_scheduler_releases_sweeps_and_reconciles(as_role: As) -> None:
     async with as_role("ledger_projector") as ledger:
         await Projector(ledger, [TASK_STATUS]).run_once()
+    async with as_role("ledger_api") as ledger:
+        (parent,) = await submitted(ledger)
+        await submitted(ledger, after=(parent,))
+        await ledger.commands.cancel(parent, reason="", origin=CLIENT)
 
     async with as_role("ledger_scheduler") as ledger:
+        assert await FollowUps(ledger).run_once() == 1
         assert await Releaser(ledger).run_once() == 0
         assert await Sweeper(ledger).run_once() == 0
         assert await Reconciler(ledger).run_once() == 0
