@@ -2,14 +2,17 @@
 
     log ── stretch ──▶ who waits for whom ──▶ whom it stirs ──▶ decided by the streams ──▶ appended ──▶ checkpoint
 
-The log is followed, so tasks that wait cost nothing while nothing happens. A stretch of it stirs the tasks that
-were submitted in it (what they wait for may have ended before) and those that wait for a task that ended in it.
-The checkpoint follows when everything that a stretch asked for is done: after a crash it is done again, and a task
-that waits no longer is left alone. So any number of processes may do this at once.
+The log is followed, so tasks that wait cost nothing while nothing happens. Who waits for whom is kept up to the
+checkpoint, as the log says it: a task is looked at when it waits for nobody any more, or when one of the others
+ended otherwise. Then the streams decide. They may know better: what was retried is waited for again.
+
+A stretch of the log is one transaction, so after a crash it is followed again, and a task that waits no longer is
+left alone. Followers take turns at the checkpoint, so any number of processes may do this.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -31,7 +34,7 @@ log = structlog.get_logger()
 
 NAME = "follow_ups"
 ACTOR = "follow-ups"
-_STRETCH = 10_000
+_STRETCH = 1000
 _PAGE_SIZE = 200
 _GAP_SECONDS = 0.05
 _UNDECIDABLE_SECONDS = 60.0
@@ -39,10 +42,18 @@ _UNDECIDABLE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What became of a task that was looked at; one that waits is looked at again when stirred, or at a time."""
+    """What became of a task that was looked at.
+
+    Attributes:
+        changed: it was released or ended.
+        waits: it waits still, so that it is looked at again: when stirred, or at a time.
+        waits_for: those that have not completed; None where it is not known.
+        look_again_at: when to look at it though nothing stirs it.
+    """
 
     changed: bool = False
     waits: bool = False
+    waits_for: Sequence[UUID] | None = None
     look_again_at: datetime | None = None
 
 
@@ -52,7 +63,7 @@ class FollowUps:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._interval_seconds = ledger.settings.scheduler_interval_seconds
-        self._position: int | None = None
+        self._position = 0  # at least so far
 
     async def run(self) -> None:
         """Follow the log for ever: at once when something was appended, but no more than 20 times a second.
@@ -69,35 +80,47 @@ class FollowUps:
 
     async def run_once(self) -> int:
         """Do what the log asks for up to its end, and what is due; return how many tasks changed."""
-        position = self._position if self._position is not None else await self._checkpoint()
         horizon = await self._ledger.store.safe_position()
         changed = 0
-        while position < horizon:
-            upto = min(position + _STRETCH, horizon)
-            await self._fetch("note_follow_ups", position, upto)
-            changed += await self._settle(await self._fetch("stirred_follow_ups", position, upto))
-            # Somebody else who follows too may have gone ahead: then this one goes on from there.
-            is_ours = await self._fetch("advance_checkpoint", NAME, position, upto)
-            position = upto if is_ours else await self._checkpoint()
-        self._position = position
-        return changed + await self._settle(await self._fetch("due_follow_ups", _PAGE_SIZE))
+        while self._position < horizon:
+            changed += await self._follow(horizon)
+        return changed + await self._look_again()
 
-    async def _checkpoint(self) -> int:
-        await self._fetch("ensure_checkpoint", NAME)
-        (row,) = await self._fetch("read_checkpoint", NAME)
-        return int(row["position"])
+    async def _follow(self, horizon: int) -> int:
+        async with self._turn() as (connection, position):
+            upto = max(position, min(position + _STRETCH, horizon))
+            await connection.execute(query("note_follow_ups"), position, upto)
+            rows = await connection.fetch(query("stirred_follow_ups"), position, upto)
+            changed = await self._settle(connection, rows)
+            await connection.execute(query("advance_checkpoint"), NAME, position, upto)
+        self._position = upto
+        return changed
 
-    async def _settle(self, rows: Sequence[asyncpg.Record]) -> int:
+    async def _look_again(self) -> int:
+        async with self._ledger.database.connection() as connection:
+            if not await connection.fetch(query("due_follow_ups"), 1):
+                return 0
+        async with self._turn() as (connection, _):
+            return await self._settle(connection, await connection.fetch(query("due_follow_ups"), _PAGE_SIZE))
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[tuple[asyncpg.Connection, int]]:
+        # Whoever has the row has the turn; what it then reads is not older than the one's before.
+        async with self._ledger.database.connection() as connection, connection.transaction():
+            await connection.execute(query("ensure_checkpoint"), NAME)
+            yield connection, int(await connection.fetchval(query("lock_checkpoint"), NAME))
+
+    async def _settle(self, connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> int:
         if rows:
             await self._ledger.policies.freshen()
         changed = 0
         for first in range(0, len(rows), _PAGE_SIZE):
-            verdicts = await self._settle_page([row["task_id"] for row in rows[first : first + _PAGE_SIZE]])
-            await self._keep(verdicts)
+            verdicts = await self._judge([row["task_id"] for row in rows[first : first + _PAGE_SIZE]])
+            await _keep(connection, verdicts)
             changed += sum(verdict.changed for verdict in verdicts.values())
         return changed
 
-    async def _settle_page(self, task_ids: Sequence[UUID]) -> dict[UUID, _Verdict]:
+    async def _judge(self, task_ids: Sequence[UUID]) -> dict[UUID, _Verdict]:
         streams = await self._ledger.store.read_streams(task_ids)
         tasks = {task_id: _folded(stream) for task_id, stream in streams.items()}
         waiting = [task for task in tasks.values() if task is not None and _waits(task)]
@@ -107,10 +130,11 @@ class FollowUps:
         decided = await asyncio.gather(
             *(self._decide(task, streams[task.id][0].correlation_id, standings) for task in waiting)
         )
+        later = self._ledger.clock.now() + timedelta(seconds=_UNDECIDABLE_SECONDS)
         undecidable = [task_id for task_id, task in tasks.items() if task is None]
         return {
             **dict.fromkeys(task_ids, _Verdict()),
-            **dict.fromkeys(undecidable, self._again(_UNDECIDABLE_SECONDS)),
+            **dict.fromkeys(undecidable, _Verdict(waits=True, look_again_at=later)),
             **{task.id: verdict for task, verdict in zip(waiting, decided, strict=True)},
         }
 
@@ -119,7 +143,8 @@ class FollowUps:
         cause = follow_up(task, standings, now=now)
         if cause is None:
             is_early = task.release_at is not None and task.release_at > now
-            return _Verdict(waits=True, look_again_at=task.release_at if is_early else None)
+            waits_for = [parent for parent in task.after if not _has_completed(standings.get(parent))]
+            return _Verdict(waits=True, waits_for=waits_for, look_again_at=task.release_at if is_early else None)
         hold = self._ledger.policies.hold_of_new(task.queue)
         if task.ready and hold is not None:
             task.hold_back(reason=hold, now=now)
@@ -128,24 +153,8 @@ class FollowUps:
         try:
             await self._ledger.store.append(task.id, events, expected_version=expected_version)
         except WrongExpectedVersionError:  # somebody got in between: it may wait all the same
-            return self._again(0.0)
+            return _Verdict(waits=True, look_again_at=now)
         return _Verdict(changed=True)
-
-    def _again(self, seconds: float) -> _Verdict:
-        return _Verdict(waits=True, look_again_at=self._ledger.clock.now() + timedelta(seconds=seconds))
-
-    async def _keep(self, verdicts: Mapping[UUID, _Verdict]) -> None:
-        gone = [task_id for task_id, verdict in verdicts.items() if not verdict.waits]
-        if gone:
-            await self._fetch("forget_follow_ups", gone)
-        reminders = {task_id: verdict.look_again_at for task_id, verdict in verdicts.items() if verdict.waits}
-        if reminders:
-            await self._fetch("remind_follow_ups", list(reminders), list(reminders.values()))
-
-    async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
-        async with self._ledger.database.connection() as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(query(name), *arguments)
-        return rows
 
 
 def follow_up(task: Task, standings: Mapping[UUID, Standing], *, now: datetime) -> str | None:
@@ -154,18 +163,36 @@ def follow_up(task: Task, standings: Mapping[UUID, Standing], *, now: datetime) 
     Nothing is decided, and there is no cause, while one of them is under way and none has ended otherwise than
     completed, nor before the task's own time.
     """
-    known = [standings[parent] for parent in task.after if parent in standings]
     for parent in task.after:
         standing = standings.get(parent)
         if standing is not None and standing.status in (Status.FAILED, Status.CANCELLED):
             task.end_after_parent(parent, status=standing.status, now=now)
             return standing.event_id
-    if len(known) < len(task.after) or any(standing.status is not Status.COMPLETED for standing in known):
+    if not all(_has_completed(standings.get(parent)) for parent in task.after):
         return None
     if task.release_at is not None and task.release_at > now:
         return None
     task.release(reason=ReleaseReason.AFTER, now=now)
-    return max(known, key=attrgetter("position")).event_id
+    return max((standings[parent] for parent in task.after), key=attrgetter("position")).event_id
+
+
+async def _keep(connection: asyncpg.Connection, verdicts: Mapping[UUID, _Verdict]) -> None:
+    known = [
+        task_id for task_id, verdict in verdicts.items() if not verdict.waits or verdict.waits_for is not None
+    ]
+    await connection.execute(query("forget_follow_ups"), known)
+    await connection.execute(query("forget_follow_up_times"), list(verdicts))
+    pairs = [(parent, task_id) for task_id, verdict in verdicts.items() for parent in verdict.waits_for or ()]
+    if pairs:
+        parents, children = zip(*pairs, strict=True)
+        await connection.execute(query("keep_follow_ups"), parents, children)
+    times = {task_id: verdict.look_again_at for task_id, verdict in verdicts.items() if verdict.look_again_at}
+    if times:
+        await connection.execute(query("keep_follow_up_times"), list(times), list(times.values()))
+
+
+def _has_completed(standing: Standing | None) -> bool:
+    return standing is not None and standing.status is Status.COMPLETED
 
 
 def _waits(task: Task) -> bool:

@@ -1,14 +1,20 @@
--- Who waits for whom, as far as the log has been followed: derived from it, so that the submit need not write it.
--- A row lives until its task waits no longer. `look_again_at` is for what the log will not say: that a time has come.
+-- Who waits for whom, as the log says it up to the checkpoint `follow_ups`: the submit need not write it. A row lives
+-- until the one has completed, or the other waits no longer. It can be lost and made anew from the log.
 CREATE TABLE ledger.follow_ups (
-    parent_id     uuid NOT NULL,
-    task_id       uuid NOT NULL,
-    look_again_at timestamptz,
+    parent_id uuid NOT NULL,
+    task_id   uuid NOT NULL,
     PRIMARY KEY (parent_id, task_id)
 );
 
 CREATE INDEX follow_ups_of_task ON ledger.follow_ups (task_id);
-CREATE INDEX follow_ups_to_look_at ON ledger.follow_ups (look_again_at) WHERE look_again_at IS NOT NULL;
+
+-- When to look at a task that waits, where no event will say so: its own time has to come as well.
+CREATE TABLE ledger.follow_up_times (
+    task_id       uuid        PRIMARY KEY,
+    look_again_at timestamptz NOT NULL
+);
+
+CREATE INDEX follow_up_times_in_order ON ledger.follow_up_times (look_again_at);
 
 -- Nobody waited for others before now, so there is nothing to be found in the log so far.
 INSERT INTO ledger.checkpoints (name, position) VALUES ('follow_ups', ledger.safe_position());
@@ -20,9 +26,10 @@ BEGIN
     FOREACH role_name IN ARRAY ARRAY['ledger_api', 'ledger_worker', 'ledger_relay', 'ledger_scheduler',
                                      'ledger_projector', 'ledger_auditor'] LOOP
         CONTINUE WHEN NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name);
-        EXECUTE format('GRANT SELECT ON ledger.follow_ups TO %I', role_name);
+        EXECUTE format('GRANT SELECT ON ledger.follow_ups, ledger.follow_up_times TO %I', role_name);
         IF role_name = 'ledger_scheduler' THEN
-            EXECUTE format('GRANT INSERT, UPDATE, DELETE ON ledger.follow_ups TO %I', role_name);
+            EXECUTE format('GRANT INSERT, UPDATE, DELETE ON ledger.follow_ups, ledger.follow_up_times TO %I',
+                role_name);
         END IF;
     END LOOP;
 END $$;

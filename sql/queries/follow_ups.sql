@@ -1,49 +1,79 @@
 -- name: note_follow_ups
--- Keeps who waits for whom, of the tasks that were submitted in a stretch of the log.
+-- Keeps who waits for whom, of the tasks that were submitted in a stretch of the log, but for what had completed by
+-- its end. CASE: only submissions are opened.
 INSERT INTO ledger.follow_ups (parent_id, task_id)
 SELECT parent::uuid, event.task_id
   FROM ledger.events AS event
  CROSS JOIN LATERAL jsonb_array_elements_text(event.data -> 'after') AS parents (parent)
- WHERE event.position > $1 AND event.position <= $2 AND event.type = 'task.submitted' AND event.data ? 'after'
- ORDER BY 1, 2
+ CROSS JOIN LATERAL (
+       SELECT type FROM ledger.events
+        WHERE task_id = parent::uuid AND position <= $2
+          AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+        ORDER BY version DESC
+        LIMIT 1) AS last
+ WHERE event.position > $1 AND event.position <= $2
+   AND CASE event.type WHEN 'task.submitted' THEN event.data ? 'after' END
+   AND last.type <> 'task.completed'
 ON CONFLICT DO NOTHING;
 
 -- name: stirred_follow_ups
--- Whom a stretch of the log gives a reason to look at: those submitted in it, those of whom a task that they wait for
--- ended in it without having completed, and those of whom one completed, if it was the last to.
-SELECT stirred.task_id
-  FROM (SELECT task_id, bool_or(at_once) AS at_once
-          FROM (SELECT follow_up.task_id, event.type <> 'task.completed' AS at_once
-                  FROM ledger.events AS event
-                  JOIN ledger.follow_ups AS follow_up ON follow_up.parent_id = event.task_id
-                 WHERE event.position > $1 AND event.position <= $2
-                   AND (event.type IN ('task.completed', 'task.cancelled')
-                        OR event.type = 'task.failed' AND event.data ->> 'retry_at' IS NULL)
-                 UNION ALL
-                SELECT event.task_id, true
-                  FROM ledger.events AS event
-                 WHERE event.position > $1 AND event.position <= $2
-                   AND event.type = 'task.submitted' AND event.data ? 'after') AS reasons
-         GROUP BY task_id) AS stirred
- WHERE stirred.at_once
-    OR NOT EXISTS (
+-- Takes the completed tasks of a stretch of the log off those that wait for them, and returns whom to look at: who
+-- waits for nobody any more, and who waits for a task that ended otherwise. ARRAY: the index is used whatever the
+-- planner thinks of the stretch.
+WITH ended AS MATERIALIZED (
+    SELECT task_id, type = 'task.completed' AS is_completed
+      FROM ledger.events
+     WHERE position > $1 AND position <= $2
+       AND CASE type
+               WHEN 'task.completed' THEN true
+               WHEN 'task.cancelled' THEN true
+               WHEN 'task.failed' THEN data ->> 'retry_at' IS NULL
+           END
+), freed AS (
+    DELETE FROM ledger.follow_ups
+     WHERE parent_id = ANY (ARRAY (SELECT task_id FROM ended WHERE is_completed))
+    RETURNING task_id
+), submitted AS MATERIALIZED (
+    SELECT task_id
+      FROM ledger.events
+     WHERE position > $1 AND position <= $2
+       AND CASE type WHEN 'task.submitted' THEN data ? 'after' END
+)
+SELECT task_id
+  FROM freed
+ WHERE NOT EXISTS (
+       SELECT FROM ledger.follow_ups AS other
+        WHERE other.task_id = freed.task_id
+          AND other.parent_id NOT IN (SELECT task_id FROM ended WHERE is_completed))
+ UNION
+SELECT task_id
+  FROM ledger.follow_ups
+ WHERE parent_id = ANY (ARRAY (SELECT task_id FROM ended WHERE NOT is_completed))
+ UNION
+SELECT task_id
+  FROM submitted
+ WHERE NOT EXISTS (SELECT FROM ledger.follow_ups AS other WHERE other.task_id = submitted.task_id)
+    OR EXISTS (
        SELECT FROM ledger.follow_ups AS other
         CROSS JOIN LATERAL (
-              SELECT type FROM ledger.events
+              SELECT type, data FROM ledger.events
                WHERE task_id = other.parent_id
                  AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
                ORDER BY version DESC
                LIMIT 1) AS last
-        WHERE other.task_id = stirred.task_id AND last.type <> 'task.completed')
- ORDER BY stirred.task_id;
+        WHERE other.task_id = submitted.task_id
+          AND CASE last.type
+                  WHEN 'task.cancelled' THEN true
+                  WHEN 'task.failed' THEN last.data ->> 'retry_at' IS NULL
+              END)
+ ORDER BY task_id;
 
 -- name: due_follow_ups
 -- A page of those that are to be looked at again by now, the longest due first.
 SELECT task_id
-  FROM ledger.follow_ups
+  FROM ledger.follow_up_times
  WHERE look_again_at <= statement_timestamp()
- GROUP BY task_id
- ORDER BY min(look_again_at), task_id
+ ORDER BY look_again_at
  LIMIT $1;
 
 -- name: standings_of_tasks
@@ -66,14 +96,22 @@ SELECT asked.task_id,
         ORDER BY version DESC
         LIMIT 1) AS last;
 
--- name: remind_follow_ups
--- Sets when these are to be looked at again; NULL where the log will say.
-UPDATE ledger.follow_ups
-   SET look_again_at = reminder.look_again_at
-  FROM unnest($1::uuid[], $2::timestamptz[]) AS reminder (task_id, look_again_at)
- WHERE follow_ups.task_id = reminder.task_id
-   AND follow_ups.look_again_at IS DISTINCT FROM reminder.look_again_at;
-
 -- name: forget_follow_ups
--- These wait no longer.
+-- These wait no longer, or what they wait for is kept anew.
 DELETE FROM ledger.follow_ups WHERE task_id = ANY ($1::uuid[]);
+
+-- name: keep_follow_ups
+-- Of the second ones, each waits for the first one beside it.
+INSERT INTO ledger.follow_ups (parent_id, task_id)
+SELECT parent_id, task_id FROM unnest($1::uuid[], $2::uuid[]) AS follow_up (parent_id, task_id)
+ON CONFLICT DO NOTHING;
+
+-- name: forget_follow_up_times
+-- These need not be looked at but for an event.
+DELETE FROM ledger.follow_up_times WHERE task_id = ANY ($1::uuid[]);
+
+-- name: keep_follow_up_times
+-- When to look at each of these again.
+INSERT INTO ledger.follow_up_times (task_id, look_again_at)
+SELECT task_id, look_again_at FROM unnest($1::uuid[], $2::timestamptz[]) AS time (task_id, look_again_at)
+ON CONFLICT (task_id) DO UPDATE SET look_again_at = excluded.look_again_at;

@@ -317,7 +317,7 @@ async def test_a_task_that_cannot_be_read_does_not_keep_others_waiting_and_is_lo
 
     assert (await types_of(ledger, child))[-1] == "released"
     assert {line["task_id"] for line in logs if line["event"] == "task.undecidable"} == {str(foreign)}
-    (row,) = await fetch(ledger, "SELECT look_again_at - now() AS wait FROM ledger.follow_ups")
+    (row,) = await fetch(ledger, "SELECT look_again_at - now() AS wait FROM ledger.follow_up_times")
     assert timedelta(seconds=30) < row["wait"] <= timedelta(seconds=60)
 
 
@@ -374,4 +374,4 @@ async def _all_end_with(ledger: Ledger, task_ids: Sequence[UUID], type_: str) ->
 async def _pass(ledger: Ledger, time: timedelta) -> None:
     """Let time pass, for the ledger and for those that are to be looked at again."""
     ledger.clock.set(ledger.clock.now() + time, round_trip_seconds=0)
-    await execute(ledger, "UPDATE ledger.follow_ups SET look_again_at = look_again_at - $1::interval", time)
+    await execute(ledger, "UPDATE ledger.follow_up_times SET look_again_at = look_again_at - $1::interval", time)
