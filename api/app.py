@@ -44,7 +44,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
     app.add_middleware(  # outside the frame, so that the answer to an error has its headers too
         CORSMiddleware,
         allow_origins=ledger.settings.allowed_origins,
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Content-Type", "X-Correlation-Id", "traceparent"],
         expose_headers=["Location", "Retry-After", POSITION_HEADER],
         max_age=_CORS_SECONDS_MAX,

@@ -25,6 +25,7 @@ from ledger.specification import (
     DEFAULT_PRIORITY,
     DEFAULT_QUEUE,
     DELAY_SECONDS_MAX,
+    KEY_CHARS_MAX,
     KIND_PATTERN,
     PRIORITY_MAX,
     QUEUE_PATTERN,
@@ -125,6 +126,11 @@ class Submission(_Request):
         None,
         description=f"Labels to search by, 1 to {TAG_CHARS_MAX} characters each.",
         json_schema_extra={"maxItems": TAGS_MAX},
+    )
+    key: str | None = Field(
+        None,
+        description="What the limits by key of its queue count it under, for example an account.",
+        json_schema_extra={"minLength": 1, "maxLength": KEY_CHARS_MAX},
     )
 
     @model_validator(mode="after")

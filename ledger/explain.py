@@ -29,7 +29,7 @@ def _surroundings(task: Task) -> Sequence[str]:
     if task.status is Status.RUNNING:
         return ("now", "owner")
     if task.hold is not None:
-        return ("now", "parents") if task.hold == HoldReason.AFTER else ("now", "queue_policy")
+        return ("now", "parents") if task.hold == HoldReason.AFTER else ("now", "queue_use")
     return _OF_READY if task.ready else ("now",)
 
 

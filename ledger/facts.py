@@ -8,13 +8,14 @@ from ledger.errors import TaskNotFoundError
 from ledger.explain import explain
 from ledger.explanation import Bounds, Explanation, Facts, SeenWorker
 from ledger.messages import BAND_PRIORITIES, band_of, ready_band
+from ledger.queue_facts import read_queue_use
 from ledger.read_model import fetch_rows
 from ledger.scheduler import JITTER, reconcile_seconds
 from ledger.settings import Settings
 from ledger.store.records import RecordedEvent
 from ledger.task import Task
 from ledger.task_acts import Cancelled
-from ledger.task_words import Status
+from ledger.task_words import HoldReason, Status
 
 AHEAD_MAX = 1000
 
@@ -57,6 +58,8 @@ async def _facts(
     now = await ledger.store.database_time()
     if task.status is Status.RUNNING:
         return Facts(now=now, owner=await _owner(ledger, task))
+    if task.hold in (HoldReason.PAUSED, HoldReason.LIMIT):
+        return Facts(now=now, queue_use=await read_queue_use(ledger.database, task, ahead_max=AHEAD_MAX))
     if not task.ready or made_ready is None:
         return Facts(now=now, cancelled_by=cancelled_by)
     relay = await fetch_rows(ledger.database, "read_checkpoint", "relay")

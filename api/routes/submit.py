@@ -68,6 +68,7 @@ class SubmitEndpoint:
             timeout_seconds=_or(given.timeout_s, self._settings.default_timeout_seconds),
             backoff=self._backoff,
             tags=tuple(given.tags or ()),
+            key=given.key,
         )
 
     def _check_depth(self, given: Submission, body: bytes) -> None:
