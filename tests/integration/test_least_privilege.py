@@ -9,12 +9,16 @@ import pytest
 from api.read_model import TaskFilter, TaskReader
 from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
+from ledger.facts import explain_task
+from ledger.queue_settings import QueueSettings, list_changes, pause, set_policy
 from ledger.reconciler import Reconciler
 from ledger.relay import Relay
 from ledger.releaser import Releaser
 from ledger.scheduler import Scheduler
 from ledger.store.records import StaleWrite
 from ledger.sweeper import Sweeper
+from ledger.task_words import HoldReason
+from ledger.work_queues import list_queues
 from projections.projector import Projector
 from projections.rebuild import rebuild
 from projections.task_status import TASK_STATUS
@@ -50,6 +54,25 @@ async def test_api_submits_reads_cancels_and_retries(as_role: As) -> None:
         assert await reader.list(TaskFilter(), below=None, limit=10) == []
         async with ledger.store.appends():
             pass
+
+
+async def test_api_sets_pauses_and_explains_queues(as_role: As) -> None:
+    async with as_role("ledger_projector") as ledger:
+        await Projector(ledger, [TASK_STATUS]).run_once()
+
+    async with as_role("ledger_api") as ledger:
+        settings = QueueSettings(concurrency_max=1, fair=True)
+        assert await set_policy(ledger.database, "default", settings, actor="test")
+        assert await pause(ledger.database, "default", actor="test")
+        (task_id,) = await submitted(ledger, tags=("tenant:acme",), key="acme")
+        await ledger.commands.decide(
+            task_id,
+            lambda task: task.hold_back(reason=HoldReason.LIMIT, now=ledger.clock.now()),
+            origin=CLIENT,
+        )
+        assert (await explain_task(ledger, task_id)).because[0].code == "paused"
+        assert [one.state for one in await list_queues(ledger)] == ["paused"]
+        assert len(await list_changes(ledger.database, "default", limit=10)) == 2
 
 
 async def test_projector_makes_folds_rebuilds_and_verifies(as_role: As) -> None:
