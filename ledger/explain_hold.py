@@ -17,6 +17,16 @@ def held(task: Task, facts: Facts) -> list[Because]:
     return [*_paused(use), *_limits(task, use), *_others(use)] or [_nothing(use)]
 
 
+def to_be_held(facts: Facts) -> list[Because]:
+    """Return why a task that is ready is held back as soon as a worker takes it; empty where it is not."""
+    use = facts.queue_use
+    if use is None:
+        return []
+    queue = use.policy.name
+    sentence = f"The queue {queue} has limits that have not let it through: a worker that takes it holds it back."
+    return _paused(use) or [Because("limits", sentence)]
+
+
 def _after(task: Task, facts: Facts) -> list[Because]:
     waits_for = facts.parents or {str(parent): "unknown" for parent in task.after}
     names = ", ".join(f"{parent} ({status})" for parent, status in waits_for.items())
@@ -69,9 +79,13 @@ def _rate(code: str, whose: str, rate: Rate | None, use: PermitUse | None) -> Be
 
 def _others(use: QueueUse) -> list[Because]:
     found = []
+    if use.policy.is_managed and use.unstarted >= use.unstarted_max:
+        counts = {"unstarted": use.unstarted, "unstarted_max": use.unstarted_max}
+        sentence = f"{use.unstarted} tasks of the queue {use.policy.name} are let through and wait for a worker."
+        found.append(Because("waiting_for_workers", sentence, counts))
     if use.tenants_ahead:
         names = ", ".join(tenant or "those without a name" for tenant in use.tenants_ahead)
-        sentence = f"Tenants that have had less of their share come first: {names}."
+        sentence = f"Tenants whose turn comes first: {names}."
         found.append(Because("tenants_ahead", sentence, {"tenants": list(use.tenants_ahead)}))
     if use.ahead:
         count = f"{use.ahead_max} or more" if use.ahead >= use.ahead_max else str(use.ahead)

@@ -59,7 +59,7 @@ async def _facts(
     if task.status is Status.RUNNING:
         return Facts(now=now, owner=await _owner(ledger, task))
     if task.hold in (HoldReason.PAUSED, HoldReason.LIMIT):
-        return Facts(now=now, queue_use=await read_queue_use(ledger.database, task, ahead_max=AHEAD_MAX))
+        return Facts(now=now, queue_use=await read_queue_use(ledger, task))
     if not task.ready or made_ready is None:
         return Facts(now=now, cancelled_by=cancelled_by)
     relay = await fetch_rows(ledger.database, "read_checkpoint", "relay")
@@ -76,6 +76,7 @@ async def _facts(
         ahead=standing[0]["ahead"] if standing else 0,
         ahead_max=AHEAD_MAX,
         front=standing[0]["front"] if standing else None,
+        queue_use=await read_queue_use(ledger, task),
     )
 
 

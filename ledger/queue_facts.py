@@ -1,62 +1,89 @@
 """The facts about a queue that holds a task back: what is set, by whom, and how far that is used."""
 
+from datetime import datetime
+
+from ledger.bootstrap import Ledger
+from ledger.queue_policies import policy_of
 from ledger.queue_policy import QueuePolicy, Rate
-from ledger.queue_settings import QueueSettings, policy_of, settings_of
 from ledger.queue_use import PermitUse, QueueUse
 from ledger.read_model import fetch_rows
-from ledger.store.connection import Database
 from ledger.task import Task
 
+HELD_AHEAD_MAX = 1000
 TENANTS_AHEAD_MAX = 10
 
 
-async def read_queue_use(database: Database, task: Task, *, ahead_max: int) -> QueueUse:
-    """Return what is set for the queue of the task, and what stands before it there.
+async def read_queue_use(ledger: Ledger, task: Task) -> QueueUse | None:
+    """Return what keeps a pending task in its queue; None where nothing does.
+
+    Of a task that is ready only what is set is told: it does not stand before a limit yet.
 
     Raises:
         StoreUnavailableError: the database is out of reach.
     """
-    policy = await _policy(database, task.queue)
-    if not policy.is_managed:
-        return QueueUse(policy=policy, paused_by=await _paused_by(database, policy))
+    rows = await fetch_rows(ledger.database, "set_queues", task.queue)
+    policy = policy_of(rows[0]) if rows else QueuePolicy(name=task.queue)
+    if task.ready:
+        return None if policy.hold_of(task) is None else await _set(ledger, policy)
+    return await _used(ledger, task, policy) if policy.is_managed else await _set(ledger, policy)
+
+
+async def _set(ledger: Ledger, policy: QueuePolicy) -> QueueUse:
+    return QueueUse(policy=policy, paused_by=await _paused_by(ledger, policy))
+
+
+async def _used(ledger: Ledger, task: Task, policy: QueuePolicy) -> QueueUse:
+    seconds = policy.rate.seconds if policy.rate is not None else 0.0
+    (used,) = await fetch_rows(ledger.database, "permits_used", task.queue, seconds)
+    next_start_at = await _next_start(ledger, task.queue, None, policy.rate, used["in_window"])
     return QueueUse(
         policy=policy,
-        paused_by=await _paused_by(database, policy),
-        queue=await _permits(database, task.queue, None, policy.rate),
-        key=None if task.key is None else await _permits(database, task.queue, task.key, policy.key_rate),
-        tenants_ahead=await _tenants_ahead(database, task) if policy.fair else (),
-        ahead=await _ahead(database, task, is_fair=policy.fair, ahead_max=ahead_max),
-        ahead_max=ahead_max,
+        paused_by=await _paused_by(ledger, policy),
+        queue=PermitUse(
+            in_flight=used["live"] + used["unpermitted"], starts=used["in_window"], next_start_at=next_start_at
+        ),
+        key=None if task.key is None else await _of_key(ledger, task.queue, task.key, policy.key_rate),
+        unstarted=used["unstarted"],
+        unstarted_max=ledger.settings.admit_ahead_max,
+        tenants_ahead=await _tenants_ahead(ledger, task) if policy.fair else (),
+        ahead=await _ahead(ledger, task, is_fair=policy.fair),
+        ahead_max=HELD_AHEAD_MAX,
     )
 
 
-async def _policy(database: Database, queue: str) -> QueuePolicy:
-    rows = await fetch_rows(database, "queue_settings", queue)
-    if not rows:
-        return policy_of(queue, QueueSettings(), paused_at=None)
-    row = dict(rows[0])
-    return policy_of(queue, settings_of(row), paused_at=row["paused_at"])
-
-
-async def _paused_by(database: Database, policy: QueuePolicy) -> tuple[str, str] | None:
+async def _paused_by(ledger: Ledger, policy: QueuePolicy) -> tuple[str, str] | None:
     if policy.paused_at is None:
         return None
-    rows = await fetch_rows(database, "last_queue_pause", policy.name)
+    rows = await fetch_rows(ledger.database, "last_queue_pause", policy.name)
     return (rows[0]["actor"], rows[0]["reason"]) if rows else None
 
 
-async def _permits(database: Database, queue: str, key: str | None, rate: Rate | None) -> PermitUse:
-    bound = (None, None) if rate is None else (rate.count_max, rate.seconds)
-    rows = await fetch_rows(database, "permits_in_use", queue, key, *bound)
-    return PermitUse(**dict(rows[0]))
+async def _of_key(ledger: Ledger, queue: str, key: str, rate: Rate | None) -> PermitUse:
+    seconds = rate.seconds if rate is not None else 0.0
+    rows = await fetch_rows(ledger.database, "permits_used_by_key", queue, [key], seconds)
+    if not rows:
+        return PermitUse()
+    starts = rows[0]["in_window"]
+    next_start_at = await _next_start(ledger, queue, key, rate, starts)
+    return PermitUse(in_flight=rows[0]["live"], starts=starts, next_start_at=next_start_at)
 
 
-async def _tenants_ahead(database: Database, task: Task) -> list[str | None]:
-    rows = await fetch_rows(database, "tenants_before", task.queue, task.tenant or "", TENANTS_AHEAD_MAX)
+async def _next_start(
+    ledger: Ledger, queue: str, key: str | None, rate: Rate | None, starts: int
+) -> datetime | None:
+    if rate is None or starts < rate.count_max:
+        return None
+    arguments = (queue, key, rate.count_max, rate.seconds, starts)
+    rows = await fetch_rows(ledger.database, "next_start", *arguments)
+    return rows[0]["next_start_at"] if rows else None
+
+
+async def _tenants_ahead(ledger: Ledger, task: Task) -> list[str | None]:
+    rows = await fetch_rows(ledger.database, "tenants_before", task.queue, task.tenant or "", TENANTS_AHEAD_MAX)
     return [row["tenant"] or None for row in rows]
 
 
-async def _ahead(database: Database, task: Task, *, is_fair: bool, ahead_max: int) -> int:
-    arguments = (task.queue, task.priority, task.id, is_fair, task.tenant, ahead_max)
-    rows = await fetch_rows(database, "held_before", *arguments)
+async def _ahead(ledger: Ledger, task: Task, *, is_fair: bool) -> int:
+    arguments = (task.queue, task.priority, task.id, is_fair, task.tenant or "", HELD_AHEAD_MAX)
+    rows = await fetch_rows(ledger.database, "held_before", *arguments)
     return int(rows[0]["ahead"]) if rows else 0

@@ -11,7 +11,6 @@ from pydantic import JsonValue
 from ledger.errors import InvalidValueError
 from ledger.jsonvalue import decode_json, encode_json
 from ledger.queries import query
-from ledger.queue_policy import QueuePolicy, Rate
 from ledger.read_model import fetch_rows
 from ledger.specification import QUEUE_PATTERN, TAG_CHARS_MAX
 from ledger.store.connection import Database
@@ -126,22 +125,16 @@ async def list_changes(
 
 
 def settings_of(row: Mapping[str, Any]) -> QueueSettings:
-    """Return the settings in a row of the query `queue_settings`."""
-    found = {name: row[name] for name in QueueSettings.__dataclass_fields__}
-    return QueueSettings(**{**found, "weights": _decoded(row["weights"])})
-
-
-def policy_of(name: str, settings: QueueSettings, *, paused_at: datetime | None) -> QueuePolicy:
-    """Return the policy that the settings of a queue make."""
-    return QueuePolicy(
-        name=name,
-        paused_at=paused_at,
-        concurrency_max=settings.concurrency_max,
-        key_concurrency_max=settings.key_concurrency_max,
-        rate=_rate(settings.rate_max, settings.rate_s),
-        key_rate=_rate(settings.key_rate_max, settings.key_rate_s),
-        fair=settings.fair,
-        weights=settings.weights,
+    """Return the settings in a row of the query `set_queues`."""
+    return QueueSettings(
+        concurrency_max=row["concurrency_max"],
+        key_concurrency_max=row["key_concurrency_max"],
+        rate_max=row["rate_max"],
+        rate_s=row["rate_seconds"],
+        key_rate_max=row["key_rate_max"],
+        key_rate_s=row["key_rate_seconds"],
+        fair=row["fair"],
+        weights=_decoded(row["weights"]),
     )
 
 
@@ -176,10 +169,6 @@ def _check_text(name: str, text: str, *, chars_min: int, chars_max: int) -> None
         raise InvalidValueError(field=name, bound=bound, value=text)
 
 
-def _rate(count_max: int | None, seconds: float | None) -> Rate | None:
-    return None if count_max is None or seconds is None else Rate(count_max, seconds)
-
-
-def _decoded(text: str) -> dict[str, JsonValue]:
+def _decoded(text: str) -> dict[str, Any]:
     value = decode_json(text)
     return value if isinstance(value, dict) else {}

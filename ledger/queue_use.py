@@ -14,7 +14,7 @@ class PermitUse:
     Attributes:
         in_flight: tasks that were let through and have not ended.
         starts: starts that count for the rate, those that were let through and have not started included.
-        next_start_at: when the rate has room again; None where it has, or where that depends on a start to come.
+        next_start_at: when a full rate has room again; None where it has, or where that depends on starts to come.
     """
 
     in_flight: int = 0
@@ -29,6 +29,7 @@ class QueueUse:
     Attributes:
         paused_by: who paused the queue, and why; None where the history does not tell.
         key: what counts for the task's own key; None for a task without one.
+        unstarted: tasks that were let through and that no worker has started; at most `unstarted_max`.
         tenants_ahead: the first tenants with tasks that are held back whose turn comes before; None has no name.
         ahead: tasks that are held back and go before it; counted up to `ahead_max`.
     """
@@ -37,6 +38,8 @@ class QueueUse:
     paused_by: tuple[str, str] | None = None
     queue: PermitUse = PermitUse()
     key: PermitUse | None = None
+    unstarted: int = 0
+    unstarted_max: int = 100
     tenants_ahead: Sequence[str | None] = ()
     ahead: int = 0
     ahead_max: int = 1000

@@ -7,9 +7,13 @@ from enum import StrEnum
 from typing import Any
 
 from ledger.bootstrap import Ledger
+from ledger.queue_policies import AGE_SECONDS_MAX
 from ledger.queue_settings import QueueSettings, check_queue_name, settings_of
 from ledger.read_model import fetch_rows
 from ledger.task_words import HoldReason
+
+# A claim looks at a view of that age at most; as much again for the append that follows it.
+_HEARD_SECONDS = 2 * AGE_SECONDS_MAX
 
 
 class QueueState(StrEnum):
@@ -80,8 +84,10 @@ class _Seen:
 async def _standings(ledger: Ledger, only: str | None) -> list[QueueStanding]:
     # The pauses come before the counts: only of an unsettled queue may a task start between the two looks.
     database, lease_seconds = ledger.database, ledger.settings.lease_seconds
-    policies = {row["name"]: dict(row) for row in await fetch_rows(database, "queue_settings", only)}
-    unsettled = {row["name"] for row in await fetch_rows(database, "unsettled_pauses", lease_seconds)}
+    policies = {row["name"]: dict(row) for row in await fetch_rows(database, "set_queues", only)}
+    unsettled = {
+        row["name"] for row in await fetch_rows(database, "unsettled_pauses", lease_seconds, _HEARD_SECONDS)
+    }
     unfinished = {row["name"]: dict(row) for row in await fetch_rows(database, "unfinished_by_queue", only)}
     served = await fetch_rows(database, "live_workers_by_queue", lease_seconds)
     workers = {row["name"]: row["live_workers"] for row in served}

@@ -88,12 +88,12 @@ class QueueRoutes:
             await set_policy(self._database, name, settings, actor=_actor(request), reason=given.reason)
         except InvalidValueError as error:
             raise InvalidRequestError(Part.BODY, str(error)) from error
-        return await self.show(name)
+        return await self._changed(name)
 
     async def reset(self, name: str, request: Request, asked: Annotated[ReasonQuery, Query()]) -> JsonResponse:
         """Take away all that is set for a queue; a pause stays as it is."""
         await reset_policy(self._database, name, actor=_actor(request), reason=asked.reason)
-        return await self.show(name)
+        return await self._changed(name)
 
     async def pause(self, name: str, request: Request) -> JsonResponse:
         """Let no task of a queue start until it is resumed; what runs goes on."""
@@ -112,6 +112,11 @@ class QueueRoutes:
         body = await self._body(request)
         given = parse_body(Reason, body) if body else Reason()
         await command(self._database, name, actor=_actor(request), reason=given.reason)
+        return await self._changed(name)
+
+    async def _changed(self, name: str) -> JsonResponse:
+        # A client that submits next, to this process, finds it in force.
+        await self._ledger.policies.renew()
         return await self.show(name)
 
     async def _body(self, request: Request) -> bytes:

@@ -29,47 +29,38 @@ SELECT (SELECT count(*)
 -- Who paused a queue last, and why.
 SELECT actor, reason FROM ledger.queue_changes WHERE queue = $1 AND change = 'paused' ORDER BY id DESC LIMIT 1;
 
--- name: permits_in_use
--- Of a queue, or of its key $2: how many permits have not ended, how many count for a rate of $3 starts in $4 seconds,
--- and when the next of them leaves that window, where it is full.
-WITH permits AS (
-    SELECT started_at, ended_at FROM ledger.permits WHERE queue = $1 AND ($2::text IS NULL OR key = $2)
-), starts AS (
-    SELECT started_at
-      FROM permits
-     WHERE (started_at IS NULL AND ended_at IS NULL)
-        OR started_at > statement_timestamp() - make_interval(secs => $4::double precision)
-)
-SELECT (SELECT count(*) FROM permits WHERE ended_at IS NULL) AS in_flight,
-       (SELECT count(*) FROM starts) AS starts,
-       (SELECT started_at + make_interval(secs => $4::double precision)
-          FROM starts
-         WHERE started_at IS NOT NULL AND (SELECT count(*) FROM starts) >= $3::integer
-         ORDER BY started_at
-        OFFSET greatest((SELECT count(*) FROM starts) - $3::integer, 0)
-         LIMIT 1) AS next_start_at;
+-- name: next_start
+-- When a full rate of $3 starts in $4 seconds, of a queue or of its key $2, has room again: when so many starts have
+-- left the window that one fits; no row where that depends on starts to come.
+SELECT started_at + make_interval(secs => $4::double precision) AS next_start_at
+  FROM ledger.permits
+ WHERE queue = $1 AND ($2::text IS NULL OR key = $2)
+   AND started_at > statement_timestamp() - make_interval(secs => $4::double precision)
+ ORDER BY started_at
+OFFSET greatest($5::integer - $3::integer, 0)
+ LIMIT 1;
 
 -- name: held_before
--- How many tasks that the limits of the queue $1 hold back go before the task $3 of the priority $2, counted up to $6;
--- where tenants take turns ($4), only those of its own tenant $5.
+-- How many tasks that the queue $1 holds back go before the task $3 of the priority $2, counted up to $6; where tenants
+-- take turns ($4), only those of its own tenant $5.
 SELECT count(*) AS ahead
   FROM (SELECT FROM projections.task_status
-         WHERE status = 'PENDING' AND hold = 'limit' AND queue = $1
-           AND (priority > $2::integer OR (priority = $2::integer AND task_id < $3))
-           AND (NOT $4::boolean OR tenant IS NOT DISTINCT FROM $5::text)
+         WHERE hold IN ('paused', 'limit') AND queue = $1
+           AND (9 - priority, task_id) < (9 - $2::integer, $3::uuid)
+           AND (NOT $4::boolean OR coalesce(tenant, '') = $5::text)
          LIMIT $6::integer) AS before;
 
 -- name: tenants_before
--- The tenants with tasks that the limits of the queue $1 hold back whose turn comes before that of the tenant $2, up
--- to $3 of them: those that have used less of their share.
+-- The tenants with tasks that the queue $1 holds back whose turn comes before that of the tenant $2, up to $3 of them:
+-- those that have used less of their share, by name where that is equal (ledger/admission.py has the rule).
 SELECT waiting.tenant
   FROM (SELECT DISTINCT coalesce(tenant, '') AS tenant
           FROM projections.task_status
-         WHERE status = 'PENDING' AND hold = 'limit' AND queue = $1) AS waiting
+         WHERE hold IN ('paused', 'limit') AND queue = $1) AS waiting
   JOIN ledger.queues AS queue ON queue.name = $1
   LEFT JOIN ledger.tenant_shares AS share ON share.queue = $1 AND share.tenant = waiting.tenant
-  LEFT JOIN ledger.tenant_shares AS own ON own.queue = $1 AND own.tenant = $2::text
- WHERE waiting.tenant <> $2::text
-   AND greatest(share.finish_time, queue.virtual_time) < greatest(own.finish_time, queue.virtual_time)
+  LEFT JOIN ledger.tenant_shares AS own ON own.queue = $1 AND own.tenant = $2
+ WHERE (greatest(share.finish_time, queue.virtual_time), waiting.tenant)
+       < (greatest(own.finish_time, queue.virtual_time), $2::text COLLATE "C")
  ORDER BY greatest(share.finish_time, queue.virtual_time), waiting.tenant
  LIMIT $3::integer;

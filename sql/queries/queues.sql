@@ -21,26 +21,25 @@ SELECT queue AS name,
  WHERE status IN ('PENDING', 'RUNNING') AND ($1::text IS NULL OR queue = $1)
  GROUP BY queue;
 
--- name: queue_settings
--- What is set for each queue that is paused or has settings, or for the queue $1.
-SELECT name, paused_at, concurrency_max, key_concurrency_max, rate_max, rate_seconds AS rate_s, key_rate_max,
-       key_rate_seconds AS key_rate_s, fair, weights
+-- name: set_queues
+-- What is set for each queue that is paused or has settings, or for the queue $1 if that is.
+SELECT name, paused_at, concurrency_max, key_concurrency_max, rate_max, rate_seconds, key_rate_max, key_rate_seconds,
+       fair, weights
   FROM ledger.queues
  WHERE ($1::text IS NULL OR name = $1)
-   AND (fair OR weights <> '{}'
-        OR coalesce(paused_at::text, concurrency_max::text, key_concurrency_max::text, rate_max::text,
-                    key_rate_max::text) IS NOT NULL);
+   AND (paused_at IS NOT NULL OR fair OR weights <> '{}'
+        OR coalesce(concurrency_max, key_concurrency_max, rate_max, key_rate_max) IS NOT NULL);
 
 -- name: unsettled_pauses
--- The paused queues of which a task may start all the same: a live worker, with a beat within the last $1 seconds, has
--- not beaten since a second after the pause, so it may not know of it; or a start is not in the read model yet.
+-- The paused queues of which a task may start all the same: a live worker, with a beat within the last $1 seconds, may
+-- not know of a pause of the last $2 seconds; or a start is not in the read model yet.
 SELECT name
   FROM ledger.queues AS queue
  WHERE paused_at IS NOT NULL
-   AND (EXISTS (SELECT FROM ledger.workers AS worker
-                 WHERE worker.stopped_at IS NULL AND queue.name = ANY (worker.queues)
-                   AND worker.beat_at > statement_timestamp() - make_interval(secs => $1::double precision)
-                   AND worker.beat_at < queue.paused_at + interval '1 second')
+   AND (queue.paused_at > statement_timestamp() - make_interval(secs => $2::double precision)
+        AND EXISTS (SELECT FROM ledger.workers AS worker
+                     WHERE worker.stopped_at IS NULL AND queue.name = ANY (worker.queues)
+                       AND worker.beat_at > statement_timestamp() - make_interval(secs => $1::double precision))
         OR EXISTS (SELECT FROM ledger.events AS event
                     WHERE event.queue = queue.name AND event.type = 'task.started'
                       AND event.position > (SELECT coalesce(max(position), 0)
@@ -48,10 +47,14 @@ SELECT name
                                              WHERE name = 'projection:task_status')));
 
 -- name: live_permits_by_queue
--- How many tasks of each queue, or of the queue $1, the limits have let through that have not ended.
+-- How many tasks of each queue, or of the queue $1, the limits have let through whose attempt is not over: their
+-- streams say so, because nobody follows the permits of a queue that holds nothing back.
 SELECT queue AS name, count(*) AS permits
-  FROM ledger.permits
+  FROM ledger.permits AS permit
  WHERE ended_at IS NULL AND ($1::text IS NULL OR queue = $1)
+   AND NOT EXISTS (SELECT FROM ledger.events AS event
+                    WHERE event.task_id = permit.task_id AND event.version > permit.version
+                      AND event.type IN ('task.completed', 'task.failed', 'task.cancelled', 'task.held'))
  GROUP BY queue;
 
 -- name: pause_queue

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
+from ledger.admitter import Admitter
 from ledger.bootstrap import Ledger
 from ledger.queries import query
 from ledger.task_words import HoldReason
@@ -135,13 +136,22 @@ async def test_a_queue_drains_until_none_of_its_tasks_runs(client: httpx.AsyncCl
 async def test_a_queue_is_not_drained_before_its_workers_have_heard_of_it(
     client: httpx.AsyncClient, ledger: Ledger
 ) -> None:
-    worker_id = uuid7()
-    await fetch(ledger, query("register_worker"), worker_id, "w", ["mail"])
-    unaware = (await client.post("/queues/mail/pause")).json()["state"]
-    beaten = "UPDATE ledger.workers SET beat_at = clock_timestamp() + $2::interval WHERE worker_id = $1"
-    await execute(ledger, beaten, worker_id, timedelta(seconds=2))
+    await fetch(ledger, query("register_worker"), uuid7(), "w", ["mail"])
+    at_once = (await client.post("/queues/mail/pause")).json()["state"]
+    await execute(ledger, "UPDATE ledger.queues SET paused_at = paused_at - $1::interval", timedelta(seconds=3))
 
-    assert (unaware, (await client.get("/queues/mail")).json()["state"]) == ("draining", "paused")
+    assert (at_once, (await client.get("/queues/mail")).json()["state"]) == ("draining", "paused")
+
+
+async def test_a_pause_holds_back_what_is_submitted_next_and_explains_what_was_ready(
+    client: httpx.AsyncClient,
+) -> None:
+    before = await submitted(client, queue="mail")
+    await client.post("/queues/mail/pause", json={"reason": "deploy"})
+    after = await submitted(client, queue="mail")
+
+    told = [[one["code"] for one in await _because(client, task_id)] for task_id in (before, after)]
+    assert told == [["paused", "not_published", "no_worker"], ["paused"]]
 
 
 async def test_tasks_that_are_held_back_and_let_through_are_counted(
@@ -152,6 +162,7 @@ async def test_tasks_that_are_held_back_and_let_through_are_counted(
     await submitted(client, queue="mail", delay_s=60)
     await _permit(ledger)
     await _permit(ledger, ended=True)
+    await _permit(ledger, of=UUID(await _cancelled(client)), version=1)
     await caught_up(ledger)
 
     mail = (await client.get("/queues/mail")).json()
@@ -198,6 +209,23 @@ async def test_a_task_over_a_limit_names_each_that_is_full(client: httpx.AsyncCl
     assert [one["code"] for one in await _because(client, keyless)] == ["concurrency_max", "rate", "behind_others"]
 
 
+async def test_what_the_scheduler_lets_through_is_what_the_explanation_counts(
+    client: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    await client.put("/queues/mail", json={"concurrency_max": 1})
+    first, second = [await submitted(client, queue="mail") for _ in range(2)]
+    await caught_up(ledger)
+
+    about_to = await _because(client, first)
+    assert await Admitter(ledger).run_once() == 1
+    await caught_up(ledger)
+
+    assert [one["code"] for one in about_to] == ["limit_free"]
+    assert (await client.get(f"/tasks/{first}")).json()["ready"]
+    assert [(one["code"], one["in_flight"]) for one in await _because(client, second)] == [("concurrency_max", 1)]
+    assert (await client.get("/queues/mail")).json()["permits"] == 1
+
+
 async def test_a_task_whose_tenant_has_had_its_share_names_who_comes_first(
     client: httpx.AsyncClient, ledger: Ledger
 ) -> None:
@@ -213,6 +241,15 @@ async def test_a_task_whose_tenant_has_had_its_share_names_who_comes_first(
     (reason,) = await _because(client, task_id)
 
     assert (reason["code"], reason["tenants"]) == ("tenants_ahead", [None, "zeta"])
+
+
+async def test_a_task_that_was_ready_before_its_queue_had_limits_says_what_awaits_it(
+    client: httpx.AsyncClient,
+) -> None:
+    task_id = await submitted(client, queue="mail")
+    await client.put("/queues/mail", json={"concurrency_max": 1})
+
+    assert (await _because(client, task_id))[0]["code"] == "limits"
 
 
 BAD_SETTINGS = {
@@ -277,15 +314,27 @@ async def _held(client: httpx.AsyncClient, ledger: Ledger, hold: HoldReason, **t
     return task_id
 
 
+async def _cancelled(client: httpx.AsyncClient) -> str:
+    task_id = await submitted(client, queue="mail")
+    assert (await client.post(f"/tasks/{task_id}/cancel")).status_code == 202
+    return task_id
+
+
 async def _permit(
-    ledger: Ledger, *, key: str | None = None, started_ago: float | None = None, ended: bool = False
+    ledger: Ledger,
+    *,
+    of: UUID | None = None,
+    version: int = 2,
+    key: str | None = None,
+    started_ago: float | None = None,
+    ended: bool = False,
 ) -> None:
     await execute(
         ledger,
         "INSERT INTO ledger.permits (task_id, version, queue, key, started_at, ended_at) "
-        "VALUES ($1, 2, 'mail', $2, clock_timestamp() - make_interval(secs => $3), "
+        "VALUES ($1, $5, 'mail', $2, clock_timestamp() - make_interval(secs => $3), "
         "CASE WHEN $4 THEN clock_timestamp() END)",
-        uuid7(), key, started_ago, ended,
+        of or uuid7(), key, started_ago, ended, version,
     )  # fmt: skip
 
 

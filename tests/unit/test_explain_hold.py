@@ -94,7 +94,7 @@ def test_limits_with_room_are_not_named_and_the_tasks_before_it_are() -> None:
     explanation = _explained(use)
 
     assert [one.sentence for one in explanation.because] == [
-        "Tenants that have had less of their share come first: zeta, those without a name.",
+        "Tenants whose turn comes first: zeta, those without a name.",
         "Tasks that the limits of the queue letters hold back and that come first: 1000 or more.",
     ]
     assert explanation.because[0].details == {"tenants": ["zeta", None]}
@@ -115,6 +115,27 @@ def test_a_task_that_nothing_holds_any_more_is_about_to_be_released(hold: HoldRe
     assert _codes(explanation) == ["about_to_be_released"]
 
 
+def test_tasks_that_no_worker_has_started_yet_are_a_limit_too() -> None:
+    use = QueueUse(policy=QueuePolicy(name="letters", concurrency_max=500), unstarted=100)
+
+    (reason,) = _explained(use).because
+
+    assert reason.sentence == "100 tasks of the queue letters are let through and wait for a worker."
+
+
+@pytest.mark.parametrize(
+    ("policy", "code"),
+    [
+        (QueuePolicy(name="letters", paused_at=THEN, concurrency_max=1), "paused"),
+        (QueuePolicy(name="letters", concurrency_max=1), "limits"),
+    ],
+)
+def test_a_ready_task_says_what_its_queue_will_do_before_all_else(policy: QueuePolicy, code: str) -> None:
+    explanation = _explained(QueueUse(policy=policy), hold=None)
+
+    assert _codes(explanation) == [code, "no_worker"]
+
+
 def test_what_is_set_and_used_stands_among_the_facts() -> None:
     policy = QueuePolicy(name="letters", rate=Rate(100, 60))
 
@@ -126,7 +147,7 @@ def test_what_is_set_and_used_stands_among_the_facts() -> None:
     assert shown["queue"]["starts"] == 100
 
 
-def _explained(use: QueueUse, *, hold: HoldReason = HoldReason.LIMIT) -> Explanation:
+def _explained(use: QueueUse, *, hold: HoldReason | None = HoldReason.LIMIT) -> Explanation:
     specification = TaskSpecification(queue="letters", key="acme")
     task = Task.submit(UUID("01900000-0000-7000-8000-000000000000"), specification, now=THEN, hold=hold)
     return explain(task, Facts(now=NOW, queue_use=use), BOUNDS)

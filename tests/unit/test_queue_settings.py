@@ -4,8 +4,7 @@ import pytest
 
 from api.queues import parse_settings
 from ledger.errors import InvalidValueError
-from ledger.queue_policy import QueuePolicy, Rate
-from ledger.queue_settings import QueueSettings, check_queue_name, check_settings, policy_of
+from ledger.queue_settings import QueueSettings, check_queue_name, check_settings
 
 REFUSED = [
     (QueueSettings(concurrency_max=0), "concurrency_max must be between 1 and 1000000, got 0"),
@@ -51,14 +50,6 @@ def test_a_setting_at_its_bound_is_taken(settings: QueueSettings) -> None:
 def test_a_name_that_no_queue_can_have_is_refused(name: str) -> None:
     with pytest.raises(InvalidValueError, match="queue must be 1 to 64 characters"):
         check_queue_name(name)
-
-
-def test_settings_make_the_policy_that_workers_follow() -> None:
-    settings = QueueSettings(concurrency_max=3, key_rate_max=5, key_rate_s=2, fair=True, weights={"acme": 2})
-
-    assert policy_of("mail", settings, paused_at=None) == QueuePolicy(
-        name="mail", concurrency_max=3, key_rate=Rate(5, 2), fair=True, weights={"acme": 2}
-    )
 
 
 def test_words_of_the_command_line_are_the_settings_of_the_api() -> None:
