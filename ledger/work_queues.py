@@ -14,6 +14,7 @@ from ledger.task_words import HoldReason
 
 # A claim looks at a view of that age at most; as much again for the append that follows it.
 _HEARD_SECONDS = 2 * AGE_SECONDS_MAX
+_UNSEEN_MAX = 10_000
 
 
 class QueueState(StrEnum):
@@ -85,9 +86,8 @@ async def _standings(ledger: Ledger, only: str | None) -> list[QueueStanding]:
     # The pauses come before the counts: only of an unsettled queue may a task start between the two looks.
     database, lease_seconds = ledger.database, ledger.settings.lease_seconds
     policies = {row["name"]: dict(row) for row in await fetch_rows(database, "set_queues", only)}
-    unsettled = {
-        row["name"] for row in await fetch_rows(database, "unsettled_pauses", lease_seconds, _HEARD_SECONDS)
-    }
+    bounds = (lease_seconds, _HEARD_SECONDS, _UNSEEN_MAX)
+    unsettled = {row["name"] for row in await fetch_rows(database, "unsettled_pauses", *bounds)}
     unfinished = {row["name"]: dict(row) for row in await fetch_rows(database, "unfinished_by_queue", only)}
     served = await fetch_rows(database, "live_workers_by_queue", lease_seconds)
     workers = {row["name"]: row["live_workers"] for row in served}

@@ -32,19 +32,24 @@ SELECT name, paused_at, concurrency_max, key_concurrency_max, rate_max, rate_sec
 
 -- name: unsettled_pauses
 -- The paused queues of which a task may start all the same: a live worker, with a beat within the last $1 seconds, may
--- not know of a pause of the last $2 seconds; or a start is not in the read model yet.
+-- not know of a pause of the last $2 seconds; or a start may not be in the read model yet, which is told from the next
+-- $3 events after it, and where there are more it is taken for granted.
+WITH unseen AS MATERIALIZED (
+    SELECT queue, type
+      FROM ledger.events
+     WHERE position > (SELECT coalesce(max(position), 0) FROM ledger.checkpoints WHERE name = 'projection:task_status')
+     ORDER BY position
+     LIMIT $3
+)
 SELECT name
   FROM ledger.queues AS queue
  WHERE paused_at IS NOT NULL
-   AND (queue.paused_at > statement_timestamp() - make_interval(secs => $2::double precision)
-        AND EXISTS (SELECT FROM ledger.workers AS worker
-                     WHERE worker.stopped_at IS NULL AND queue.name = ANY (worker.queues)
-                       AND worker.beat_at > statement_timestamp() - make_interval(secs => $1::double precision))
-        OR EXISTS (SELECT FROM ledger.events AS event
-                    WHERE event.queue = queue.name AND event.type = 'task.started'
-                      AND event.position > (SELECT coalesce(max(position), 0)
-                                              FROM ledger.checkpoints
-                                             WHERE name = 'projection:task_status')));
+   AND (EXISTS (SELECT FROM unseen WHERE unseen.queue = queue.name AND unseen.type = 'task.started')
+        OR (SELECT count(*) FROM unseen) >= $3
+        OR queue.paused_at > statement_timestamp() - make_interval(secs => $2::double precision)
+           AND EXISTS (SELECT FROM ledger.workers AS worker
+                        WHERE worker.stopped_at IS NULL AND queue.name = ANY (worker.queues)
+                          AND worker.beat_at > statement_timestamp() - make_interval(secs => $1::double precision)));
 
 -- name: live_permits_by_queue
 -- How many tasks of each queue, or of the queue $1, the limits have let through whose attempt is not over: their

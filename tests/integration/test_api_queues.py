@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
-from ledger.admitter import Admitter
 from ledger.bootstrap import Ledger
 from ledger.queries import query
 from ledger.task_words import HoldReason
@@ -143,17 +142,6 @@ async def test_a_queue_is_not_drained_before_its_workers_have_heard_of_it(
     assert (at_once, (await client.get("/queues/mail")).json()["state"]) == ("draining", "paused")
 
 
-async def test_a_pause_holds_back_what_is_submitted_next_and_explains_what_was_ready(
-    client: httpx.AsyncClient,
-) -> None:
-    before = await submitted(client, queue="mail")
-    await client.post("/queues/mail/pause", json={"reason": "deploy"})
-    after = await submitted(client, queue="mail")
-
-    told = [[one["code"] for one in await _because(client, task_id)] for task_id in (before, after)]
-    assert told == [["paused", "not_published", "no_worker"], ["paused"]]
-
-
 async def test_tasks_that_are_held_back_and_let_through_are_counted(
     client: httpx.AsyncClient, ledger: Ledger
 ) -> None:
@@ -169,87 +157,6 @@ async def test_tasks_that_are_held_back_and_let_through_are_counted(
 
     assert mail["held"] == {"paused": 1, "limit": 2, "after": 0}
     assert (mail["ready"], mail["waiting"], mail["permits"]) == (0, 1, 1)
-
-
-async def test_a_paused_task_says_who_paused_its_queue_and_why(client: httpx.AsyncClient, ledger: Ledger) -> None:
-    task_id = await _held(client, ledger, HoldReason.PAUSED)
-    await client.post("/queues/mail/pause", json={"reason": "deploy"})
-
-    (reason,) = await _because(client, task_id)
-    await client.post("/queues/mail/resume")
-    (resumed,) = await _because(client, task_id)
-
-    assert (reason["code"], reason["actor"], reason["reason"]) == ("paused", "client", "deploy")
-    assert resumed["code"] == "about_to_be_released"
-
-
-async def test_a_task_over_a_limit_names_each_that_is_full(client: httpx.AsyncClient, ledger: Ledger) -> None:
-    await client.put(
-        "/queues/mail", json={"concurrency_max": 2, "key_concurrency_max": 1, "rate_max": 3, "rate_s": 60}
-    )
-    first = await _held(client, ledger, HoldReason.LIMIT, key="acme")
-    task_id = await _held(client, ledger, HoldReason.LIMIT, key="acme")
-    keyless = await _held(client, ledger, HoldReason.LIMIT)
-    await _permit(ledger, key="acme", started_ago=50)
-    await _permit(ledger, key="zeta")
-    await _permit(ledger, key="zeta", started_ago=40, ended=True)
-    await _permit(ledger, key="zeta", started_ago=61, ended=True)
-    await _permit(ledger, key="zeta", ended=True)
-    await caught_up(ledger)
-
-    because = {one["code"]: one for one in await _because(client, task_id)}
-
-    assert list(because) == ["concurrency_max", "key_concurrency_max", "rate", "behind_others"]
-    assert because["concurrency_max"]["in_flight"] == 2
-    assert because["key_concurrency_max"]["in_flight"] == 1
-    assert because["rate"]["starts"] == 3
-    assert await _seconds_until(ledger, because["rate"]["next_start_at"]) == pytest.approx(10, abs=5)
-    assert because["behind_others"]["ahead"] == 1
-    assert [one["code"] for one in await _because(client, first)] == list(because)[:3]
-    assert [one["code"] for one in await _because(client, keyless)] == ["concurrency_max", "rate", "behind_others"]
-
-
-async def test_what_the_scheduler_lets_through_is_what_the_explanation_counts(
-    client: httpx.AsyncClient, ledger: Ledger
-) -> None:
-    await client.put("/queues/mail", json={"concurrency_max": 1})
-    first, second = [await submitted(client, queue="mail") for _ in range(2)]
-    await caught_up(ledger)
-
-    about_to = await _because(client, first)
-    assert await Admitter(ledger).run_once() == 1
-    await caught_up(ledger)
-
-    assert [one["code"] for one in about_to] == ["limit_free"]
-    assert (await client.get(f"/tasks/{first}")).json()["ready"]
-    assert [(one["code"], one["in_flight"]) for one in await _because(client, second)] == [("concurrency_max", 1)]
-    assert (await client.get("/queues/mail")).json()["permits"] == 1
-
-
-async def test_a_task_whose_tenant_has_had_its_share_names_who_comes_first(
-    client: httpx.AsyncClient, ledger: Ledger
-) -> None:
-    await client.put("/queues/mail", json={"fair": True})
-    for tags in (["tenant:zeta"], ["tenant:rich"], []):
-        await _held(client, ledger, HoldReason.LIMIT, tags=tags)
-    task_id = await _held(client, ledger, HoldReason.LIMIT, tags=["tenant:acme"])
-    shares = "INSERT INTO ledger.tenant_shares (queue, tenant, finish_time) VALUES ('mail', $1, $2)"
-    for tenant, finish_time in (("acme", 5.0), ("rich", 9.0), ("zeta", 4.0)):
-        await execute(ledger, shares, tenant, finish_time)
-    await caught_up(ledger)
-
-    (reason,) = await _because(client, task_id)
-
-    assert (reason["code"], reason["tenants"]) == ("tenants_ahead", [None, "zeta"])
-
-
-async def test_a_task_that_was_ready_before_its_queue_had_limits_says_what_awaits_it(
-    client: httpx.AsyncClient,
-) -> None:
-    task_id = await submitted(client, queue="mail")
-    await client.put("/queues/mail", json={"concurrency_max": 1})
-
-    assert (await _because(client, task_id))[0]["code"] == "limits"
 
 
 BAD_SETTINGS = {
@@ -299,13 +206,6 @@ async def _changes(client: httpx.AsyncClient) -> list[dict[str, str]]:
     return changes
 
 
-async def _because(client: httpx.AsyncClient, task_id: str) -> list[dict[str, object]]:
-    response = await client.get(f"/tasks/{task_id}/explain")
-    assert response.status_code == 200, response.text
-    because: list[dict[str, object]] = response.json()["because"]
-    return because
-
-
 async def _held(client: httpx.AsyncClient, ledger: Ledger, hold: HoldReason, **task: object) -> str:
     task_id = await submitted(client, queue="mail", **task)
     await ledger.commands.decide(
@@ -336,7 +236,3 @@ async def _permit(
         "CASE WHEN $4 THEN clock_timestamp() END)",
         of or uuid7(), key, started_ago, ended, version,
     )  # fmt: skip
-
-
-async def _seconds_until(ledger: Ledger, moment: object) -> float:
-    return (datetime.fromisoformat(str(moment)) - await ledger.store.database_time()).total_seconds()
