@@ -14,7 +14,7 @@ def held(task: Task, facts: Facts) -> list[Because]:
     if task.hold == HoldReason.AFTER:
         return _after(task, facts)
     use = facts.queue_use or QueueUse(policy=QueuePolicy(name=task.queue))
-    return [*_paused(use), *_limits(task, use), *_others(use)] or [_nothing(use)]
+    return _paused(use) or [*_limits(task, use), *_others(use)] or [_nothing(use)]
 
 
 def to_be_held(facts: Facts) -> list[Because]:
@@ -67,7 +67,7 @@ def _rate(code: str, whose: str, rate: Rate | None, use: PermitUse | None) -> Be
     if rate is None or use is None or use.starts < rate.count_max:
         return None
     taken = f"{use.starts} of {rate.count_max} starts of {whose} in {rate.seconds:g} s are taken"
-    when = "when one of them has started" if use.next_start_at is None else f"at about {_time(use.next_start_at)}"
+    when = f"at about {_time(use.next_start_at)}" if use.next_start_at else "so long after one of them has started"
     details = {
         "starts": use.starts,
         f"{code}_max": rate.count_max,

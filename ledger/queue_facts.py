@@ -16,7 +16,7 @@ TENANTS_AHEAD_MAX = 10
 async def read_queue_use(ledger: Ledger, task: Task) -> QueueUse | None:
     """Return what keeps a pending task in its queue; None where nothing does.
 
-    Of a task that is ready only what is set is told: it does not stand before a limit yet.
+    Of a task that is ready or whose queue is paused only what is set is told: no limit is asked about it yet.
 
     Raises:
         StoreUnavailableError: the database is out of reach.
@@ -25,20 +25,27 @@ async def read_queue_use(ledger: Ledger, task: Task) -> QueueUse | None:
     policy = policy_of(rows[0]) if rows else QueuePolicy(name=task.queue)
     if task.ready:
         return None if policy.hold_of(task) is None else await _set(ledger, policy)
-    return await _used(ledger, task, policy) if policy.is_managed else await _set(ledger, policy)
+    # While a queue is paused nobody follows its permits, and no limit is asked.
+    is_asked = policy.paused_at is None and policy.is_managed
+    return await _used(ledger, task, policy) if is_asked else await _set(ledger, policy)
 
 
 async def _set(ledger: Ledger, policy: QueuePolicy) -> QueueUse:
-    return QueueUse(policy=policy, paused_by=await _paused_by(ledger, policy))
+    if policy.paused_at is None:
+        return QueueUse(policy=policy)
+    rows = await fetch_rows(ledger.database, "last_queue_pause", policy.name)
+    return QueueUse(policy=policy, paused_by=(rows[0]["actor"], rows[0]["reason"]) if rows else None)
 
 
 async def _used(ledger: Ledger, task: Task, policy: QueuePolicy) -> QueueUse:
     seconds = policy.rate.seconds if policy.rate is not None else 0.0
-    (used,) = await fetch_rows(ledger.database, "permits_used", task.queue, seconds)
+    rows = await fetch_rows(ledger.database, "permits_used", task.queue, seconds)
+    if not rows:
+        return QueueUse(policy=policy)
+    used = rows[0]
     next_start_at = await _next_start(ledger, task.queue, None, policy.rate, used["in_window"])
     return QueueUse(
         policy=policy,
-        paused_by=await _paused_by(ledger, policy),
         queue=PermitUse(
             in_flight=used["live"] + used["unpermitted"], starts=used["in_window"], next_start_at=next_start_at
         ),
@@ -49,13 +56,6 @@ async def _used(ledger: Ledger, task: Task, policy: QueuePolicy) -> QueueUse:
         ahead=await _ahead(ledger, task, is_fair=policy.fair),
         ahead_max=HELD_AHEAD_MAX,
     )
-
-
-async def _paused_by(ledger: Ledger, policy: QueuePolicy) -> tuple[str, str] | None:
-    if policy.paused_at is None:
-        return None
-    rows = await fetch_rows(ledger.database, "last_queue_pause", policy.name)
-    return (rows[0]["actor"], rows[0]["reason"]) if rows else None
 
 
 async def _of_key(ledger: Ledger, queue: str, key: str, rate: Rate | None) -> PermitUse:

@@ -69,6 +69,13 @@ async def test_a_task_over_a_limit_names_each_that_is_full(client: httpx.AsyncCl
     assert [one["code"] for one in await _because(client, keyless)] == ["concurrency_max", "rate", "behind_others"]
 
 
+async def test_a_held_task_is_explained_before_there_is_a_read_model(client: httpx.AsyncClient) -> None:
+    await client.put("/queues/mail", json={"concurrency_max": 1, "fair": True})
+    task_id = await submitted(client, queue="mail", key="acme")
+
+    assert [one["code"] for one in await _because(client, task_id)] == ["limit_free"]
+
+
 async def test_what_the_scheduler_lets_through_is_what_the_explanation_counts(
     client: httpx.AsyncClient, ledger: Ledger
 ) -> None:
