@@ -25,6 +25,7 @@ from ledger.specification import (
     DEFAULT_PRIORITY,
     DEFAULT_QUEUE,
     DELAY_SECONDS_MAX,
+    KEY_CHARS_MAX,
     KIND_PATTERN,
     PRIORITY_MAX,
     QUEUE_PATTERN,
@@ -125,6 +126,13 @@ class Submission(_Request):
         None,
         description=f"Labels to search by, 1 to {TAG_CHARS_MAX} characters each.",
         json_schema_extra={"maxItems": TAGS_MAX},
+    )
+
+    unique_key: str | None = Field(
+        None,
+        description="While an unfinished task of the same kind has it, a submit makes no task: it is answered "
+        "with the id of that one and `Ledger-Existing: true`.",
+        json_schema_extra={"minLength": 1, "maxLength": KEY_CHARS_MAX},
     )
 
     @model_validator(mode="after")
