@@ -15,7 +15,7 @@ from api.routes.commands import CommandRoutes
 from api.routes.health import HealthRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
-from api.routes.submit import POSITION_HEADER, SubmitEndpoint
+from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
 from ledger.bootstrap import Ledger
 from ledger.broker.port import Broker
@@ -45,8 +45,8 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         CORSMiddleware,
         allow_origins=ledger.settings.allowed_origins,
         allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=["Content-Type", "X-Correlation-Id", "traceparent"],
-        expose_headers=["Location", "Retry-After", POSITION_HEADER],
+        allow_headers=["Content-Type", "Idempotency-Key", "X-Correlation-Id", "traceparent"],
+        expose_headers=["Location", "Retry-After", POSITION_HEADER, REPLAYED_HEADER, EXISTING_HEADER],
         max_age=_CORS_SECONDS_MAX,
     )
     return FastLane(app, submit=Frame(submit))

@@ -16,7 +16,9 @@ from api.errors import BodyTooLargeError, InvalidRequestError, InvalidTaskIdErro
 from api.json_response import JsonResponse
 from api.validation import sentence_of
 from ledger.errors import (
+    IdempotencyKeyReusedError,
     InvalidValueError,
+    KeyInFlightError,
     StoreUnavailableError,
     TaskNotFoundError,
     TaskStateError,
@@ -72,6 +74,11 @@ _TABLE = (
     _Row(InvalidValueError, HTTPStatus.BAD_REQUEST, "invalid-request", "The request is not valid"),
     _Row(BodyTooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "The body is too large"),
     _Row(TaskNotFoundError, HTTPStatus.NOT_FOUND, "task-not-found", "There is no such task"),
+    _Row(
+        IdempotencyKeyReusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused",
+        "The idempotency key stands for another request",
+    ),
+    _Row(KeyInFlightError, HTTPStatus.CONFLICT, "key-in-flight", "A request with the same key is in flight"),
     _Row(TaskStateError, HTTPStatus.CONFLICT, "task-state", "The task's state refuses this"),
     _Row(
         WrongExpectedVersionError, HTTPStatus.CONFLICT, "task-busy", "The task is busy",
@@ -102,7 +109,7 @@ def problem_of(error: Exception) -> Problem:
         detail=row.detail or str(error),
         error=row.title if row.detail else str(error),
         members=_members(error),
-        headers={"Retry-After": _RETRY_AFTER_SECONDS} if row.status == HTTPStatus.SERVICE_UNAVAILABLE else {},
+        headers={"Retry-After": _RETRY_AFTER_SECONDS} if _may_pass_soon(error, row) else {},
     )
 
 
@@ -147,6 +154,10 @@ def _of_framework(error: RequestValidationError) -> Exception:
     if any(problem["loc"] == ("path", "task_id") for problem in problems):
         return InvalidTaskIdError()
     return InvalidRequestError(Part.QUERY, sentence_of(problems))
+
+
+def _may_pass_soon(error: Exception, row: _Row) -> bool:
+    return row.status == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(error, KeyInFlightError)
 
 
 def _members(error: Exception) -> dict[str, JsonValue]:

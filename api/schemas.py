@@ -133,6 +133,13 @@ class Submission(_Request):
         json_schema_extra={"minLength": 1, "maxLength": KEY_CHARS_MAX},
     )
 
+    unique_key: str | None = Field(
+        None,
+        description="While an unfinished task of the same kind has it, a submit makes no task: it is answered "
+        "with the id of that one and `Ledger-Existing: true`.",
+        json_schema_extra={"minLength": 1, "maxLength": KEY_CHARS_MAX},
+    )
+
     @model_validator(mode="after")
     def _starts_once(self) -> Self:
         if self.run_at is not None and self.delay_s is not None:

@@ -9,12 +9,13 @@ from uuid_utils.compat import uuid7
 
 from ledger.clock import Clock
 from ledger.codec import encode_pending, fold
-from ledger.errors import TaskNotFoundError, WrongExpectedVersionError
+from ledger.errors import TaskNotFoundError, TaskStateError, WrongExpectedVersionError
 from ledger.queue_policies import QueuePolicies
 from ledger.specification import TaskSpecification, check_specification
+from ledger.store.keys import IdempotencyKey, Once, UniqueKey
 from ledger.store.port import EventStore
 from ledger.store.records import Appended, Origin
-from ledger.task import Task
+from ledger.task import FINISHED, Task
 
 _CONFLICTS_MAX = 20
 
@@ -46,21 +47,35 @@ class TaskCommands:
         specification: TaskSpecification,
         *,
         origin: Origin,
+        idempotency_key: IdempotencyKey | None = None,
         connection: asyncpg.Connection | None = None,
     ) -> Appended:
         """Record a new task and return its receipt; it is durable when this returns.
 
-        With a connection the task exists if and only if the caller's open transaction commits.
+        With an idempotency key that was used for the same request, it returns the receipt of that time, marked
+        `replayed`. While an unfinished task of its kind has the same unique key, it returns that one's receipt,
+        marked `existing`. With a connection the task and its keys exist if and only if the caller's open
+        transaction commits.
 
         Raises:
             InvalidValueError: a field of the specification is out of its bound.
+            IdempotencyKeyReusedError: the key was used for another request.
+            KeyInFlightError: the first request with the key has not ended yet.
+            StoreRefusedError: the connection has no open transaction.
         """
         check_specification(specification)
         # A view of the policies that is a moment old does no harm: whoever claims the task looks again.
         hold = None if self._policies is None else self._policies.hold_of_new(specification.queue)
         task = Task.submit(uuid7(), specification, now=self._clock.now(), hold=hold)
         expected_version, events = encode_pending(task, origin=origin)
-        return await self._store.append(task.id, events, expected_version=expected_version, connection=connection)
+        if idempotency_key is None and specification.unique_key is None:
+            return await self._store.append(
+                task.id, events, expected_version=expected_version, connection=connection
+            )
+        once = Once(idempotency_key, _unique_key(task))
+        return await self._store.append_once(
+            task.id, events, expected_version=expected_version, once=once, connection=connection
+        )
 
     async def cancel(self, task_id: UUID, *, reason: str, origin: Origin) -> Decided:
         """Cancel a pending task, or ask the worker of a running one to stop.
@@ -80,7 +95,7 @@ class TaskCommands:
 
         Raises:
             TaskNotFoundError: there is no such task.
-            TaskStateError: it is not finished.
+            TaskStateError: it is not finished, or another unfinished task has its unique key.
         """
         return await self.decide(
             task_id,
@@ -112,10 +127,25 @@ class TaskCommands:
         return await self.append_decision(await self.load(task_id), decision, origin=origin)
 
     async def append_decision(self, task: Task, decision: Decision, *, origin: Origin) -> Decided:
-        """Let a loaded task decide and append once; raises WrongExpectedVersionError when it was out of date."""
+        """Let a loaded task decide and append once; raises WrongExpectedVersionError when it was out of date.
+
+        A decision that makes a finished task go on takes its unique key again, or raises TaskStateError.
+        """
+        before = task.status
         decision(task)
         expected_version, events = encode_pending(task, origin=origin)
         if not events:
             return Decided(task, None)
-        appended = await self._store.append(task.id, events, expected_version=expected_version)
+        if task.unique_key is None or before not in FINISHED or task.is_finished:
+            appended = await self._store.append(task.id, events, expected_version=expected_version)
+            return Decided(task, appended)
+        once = Once(unique_key=_unique_key(task))
+        appended = await self._store.append_once(task.id, events, expected_version=expected_version, once=once)
+        if appended.existing:
+            reason = f"task {appended.task_id} is unfinished and has the same unique key"
+            raise TaskStateError(task_id=task.id, command="retry", status=before, reason=reason)
         return Decided(task, appended)
+
+
+def _unique_key(task: Task) -> UniqueKey | None:
+    return None if task.unique_key is None else UniqueKey(task.kind, task.unique_key)

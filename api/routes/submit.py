@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.body import parse_body, read_body
 from api.errors import InvalidRequestError, Part
+from api.idempotency import idempotency_key_of
 from api.json_response import CONTENT_TYPE
 from api.origin import origin_of
 from api.schemas import Submission
@@ -21,10 +22,16 @@ from ledger.specification import (
     Backoff,
     TaskSpecification,
 )
+from ledger.store.keys import IdempotencyKey
 from ledger.store.records import Appended
 
 PATH = "/tasks"
 POSITION_HEADER = "Ledger-Position"
+REPLAYED_HEADER = "Idempotency-Replayed"
+EXISTING_HEADER = "Ledger-Existing"
+
+_EXISTING = (b"ledger-existing", b"true")
+_REPLAYED = (b"idempotency-replayed", b"true")
 
 Given = TypeVar("Given")
 
@@ -45,9 +52,14 @@ class SubmitEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         origin = origin_of(scope["headers"])
+        key = idempotency_key_of(scope["headers"])
         body = await read_body(scope, receive, bytes_max=self._settings.body_bytes_max)
         try:
-            appended = await self._commands.submit(self._specification(body), origin=origin)
+            appended = await self._commands.submit(
+                self._specification(body),
+                origin=origin,
+                idempotency_key=None if key is None else IdempotencyKey.of(key, path=PATH, body=body),
+            )
         except InvalidValueError as error:
             raise InvalidRequestError(Part.BODY, str(error)) from error
         await _accept(send, appended, prefix=scope.get("root_path", ""))
@@ -69,6 +81,7 @@ class SubmitEndpoint:
             backoff=self._backoff,
             tags=tuple(given.tags or ()),
             key=given.key,
+            unique_key=given.unique_key,
         )
 
     def _check_depth(self, given: Submission, body: bytes) -> None:
@@ -91,5 +104,9 @@ async def _accept(send: Send, appended: Appended, *, prefix: str) -> None:
         (b"location", f"{prefix}{PATH}/{task_id}".encode("latin-1")),
         (b"ledger-position", b"%d" % appended.position),
     ]
+    if appended.existing:
+        headers.append(_EXISTING)
+    if appended.replayed:
+        headers.append(_REPLAYED)
     await send({"type": "http.response.start", "status": 202, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,6 +1,5 @@
 """The Postgres adapter of the event store: asyncpg, group commit, and a wake-up that never rides in an append."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -9,17 +8,19 @@ from uuid import UUID
 
 import asyncpg
 
-from ledger.errors import StoreRefusedError, StoreUnavailableError, WrongExpectedVersionError
+from ledger.errors import StoreRefusedError
 from ledger.queries import query
 from ledger.settings import Settings
 from ledger.store.batcher import AppendBatcher, AppendRequest
 from ledger.store.connection import Database, translated
+from ledger.store.enlisted import append_in, columns_of, enlisted, is_partial
+from ledger.store.gate import Gate
+from ledger.store.keys import Once
 from ledger.store.memory import check_append
+from ledger.store.once import append_once_in
 from ledger.store.port import AppendSignal
 from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite, StreamAppend
 from ledger.store.signals import Doorbell, listening
-
-_PARTIAL_APPEND = "LG001"
 
 
 class PostgresEventStore:
@@ -37,6 +38,11 @@ class PostgresEventStore:
             queue_max=settings.append_queue_max,
             queue_bytes_max=settings.append_queue_bytes_max,
         )
+        self._gate = Gate(
+            at_once_max=max(1, settings.pool_size_max // 2),
+            waiting_max=settings.keyed_append_queue_max,
+            waiting_bytes_max=settings.append_queue_bytes_max,
+        )
 
     async def append(
         self,
@@ -50,7 +56,8 @@ class PostgresEventStore:
         check_append(events, expected_version)
         if connection is None:
             return await self._batcher.append(task_id, events, expected_version=expected_version)
-        return await self._append_enlisted(connection, task_id, events, expected_version)
+        async with enlisted(connection):
+            return await append_in(connection, StreamAppend(task_id, events, expected_version))
 
     async def append_each(
         self, appends: Sequence[StreamAppend], *, connection: asyncpg.Connection
@@ -65,12 +72,35 @@ class PostgresEventStore:
         if not appends:
             return {}
         with translated():
-            rows = await connection.fetch(query("append_events"), *_columns(appends))
+            rows = await connection.fetch(query("append_events"), *columns_of(appends))
         return {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
 
     def announce(self) -> None:
         """Wake the readers, after a caller's own transaction with appends was committed."""
         self._doorbell.ring()
+
+    async def append_once(
+        self,
+        task_id: UUID,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: int,
+        once: Once,
+        connection: asyncpg.Connection | None = None,
+    ) -> Appended:
+        """Append in a transaction of its own, which no group commit shares, or inside the caller's."""
+        check_append(events, expected_version)
+        stream = StreamAppend(task_id, events, expected_version)
+        if connection is not None:
+            async with enlisted(connection):
+                return await append_once_in(connection, stream, once)
+        size = sum(len(event.data) for event in events)
+        async with self._gate.passed(size), self._database.connection() as own, own.transaction():
+            await own.execute(query("bound_keyed_append"))
+            receipt = await append_once_in(own, stream, once)
+        if not (receipt.replayed or receipt.existing):
+            self._doorbell.ring()
+        return receipt
 
     async def read_stream(
         self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
@@ -134,40 +164,20 @@ class PostgresEventStore:
     async def close(self) -> None:
         """Answer every append that was asked for, then ring the doorbell a last time."""
         await self._batcher.close()
+        await self._gate.close()
         await self._doorbell.close()
 
     async def _append_batch(self, batch: Sequence[AppendRequest]) -> dict[UUID, Appended]:
         try:
             async with self._database.connection() as connection:
-                rows = await connection.fetch(query("append_events"), *_columns(batch))
+                rows = await connection.fetch(query("append_events"), *columns_of(batch))
         except StoreRefusedError as error:
-            if len(batch) == 1 and _is_partial(error.__cause__):
+            if len(batch) == 1 and is_partial(error.__cause__):
                 return {}
             raise
         if rows:
             self._doorbell.ring()
         return {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
-
-    async def _append_enlisted(
-        self, connection: asyncpg.Connection, task_id: UUID, events: Sequence[NewEvent], expected_version: int
-    ) -> Appended:
-        if connection.is_closed():
-            raise StoreUnavailableError("the connection to enlist in is closed")
-        if not connection.is_in_transaction():
-            raise StoreRefusedError("to enlist an append, open a transaction on the connection first")
-        request = AppendRequest(task_id, events, expected_version, asyncio.get_running_loop().create_future())
-        try:
-            with translated():
-                # A savepoint: a conflict leaves the caller's transaction usable.
-                async with connection.transaction():
-                    rows = await connection.fetch(query("append_events"), *_columns([request]))
-        except StoreRefusedError as error:
-            if not _is_partial(error.__cause__):
-                raise
-            rows = []
-        if not rows:
-            raise WrongExpectedVersionError(task_id=task_id, expected_version=expected_version)
-        return Appended(*tuple(rows[0])[:4])
 
     async def _notify(self) -> None:
         async with self._database.connection() as connection:
@@ -182,32 +192,3 @@ async def open_store(database: Database, settings: Settings) -> AsyncIterator[Po
         yield store
     finally:
         await store.close()
-
-
-def _is_partial(error: BaseException | None) -> bool:
-    return isinstance(error, asyncpg.PostgresError) and error.sqlstate == _PARTIAL_APPEND
-
-
-def _columns(batch: Sequence[AppendRequest | StreamAppend]) -> list[list[object]]:
-    # Sorted by (task_id, version): two batches that share tasks then take their row locks in one order.
-    rows = [
-        (
-            request.task_id,
-            request.expected_version + offset,
-            request.expected_version,
-            len(request.events),
-            event.type,
-            event.schema_version,
-            event.kind,
-            event.queue,
-            event.data,
-            event.occurred_at,
-            event.origin.actor,
-            event.origin.correlation_id or str(request.task_id),
-            event.origin.causation_id,
-            event.origin.traceparent,
-        )
-        for request in sorted(batch, key=lambda request: request.task_id)
-        for offset, event in enumerate(request.events, start=1)
-    ]
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -15,6 +15,8 @@ from ledger.reconciler import Reconciler
 from ledger.relay import Relay
 from ledger.releaser import Releaser
 from ledger.scheduler import Scheduler
+from ledger.specification import TaskSpecification
+from ledger.store.keys import IdempotencyKey
 from ledger.store.records import StaleWrite
 from ledger.sweeper import Sweeper
 from ledger.task_words import HoldReason
@@ -73,6 +75,21 @@ async def test_api_sets_pauses_and_explains_queues(as_role: As) -> None:
         assert (await explain_task(ledger, task_id)).because[0].code == "paused"
         assert [one.state for one in await list_queues(ledger)] == ["paused"]
         assert len(await list_changes(ledger.database, "default", limit=10)) == 2
+
+
+@pytest.mark.parametrize("role", ["ledger_api", "ledger_worker", "ledger_scheduler"])
+async def test_whoever_may_submit_may_submit_once(as_role: As, role: str) -> None:
+    key = IdempotencyKey.of("order-7", path="/tasks", body=b"")
+    async with as_role(role) as ledger:
+        first, again = [
+            await ledger.commands.submit(TaskSpecification(), origin=CLIENT, idempotency_key=key) for _ in range(2)
+        ]
+        unique, existing = [
+            await ledger.commands.submit(TaskSpecification(unique_key="a"), origin=CLIENT) for _ in range(2)
+        ]
+
+    assert (again.task_id, again.replayed) == (first.task_id, True)
+    assert (existing.task_id, existing.existing) == (unique.task_id, True)
 
 
 async def test_projector_makes_folds_rebuilds_and_verifies(as_role: As) -> None:
@@ -136,6 +153,7 @@ async def test_auditor_reads_everything(as_role: As) -> None:
     async with as_role("ledger_auditor") as ledger:
         assert len(await ledger.store.read_log(after=0, upto=await ledger.store.safe_position(), limit=10)) == 1
         assert await ledger.store.read_stale_writes(task_id) == []
-        for table in ("checkpoints", "workers", "stale_writes", "schema_migrations"):
+        tables = "checkpoints workers idempotency_keys unique_tasks stale_writes schema_migrations"
+        for table in tables.split():
             await fetch(ledger, f"SELECT count(*) FROM ledger.{table}")  # noqa: S608 - a table of ours
         await fetch(ledger, "SELECT count(*) FROM projections.task_status")
