@@ -160,23 +160,6 @@ class Explained(BaseModel):
     because: list[ExplainedReason]
 
 
-class QueueShown(BaseModel):
-    """A queue with unfinished tasks or with live workers."""
-
-    name: str
-    ready: int = Field(description="Tasks that nothing but a free worker keeps from running.")
-    waiting: int = Field(description="Tasks whose time has not come.")
-    running: int
-    oldest_ready_at: datetime | None = Field(description="Since when the longest ready task is.")
-    live_workers: int = Field(description="Worker processes that serve it and beat.")
-
-
-class QueueList(BaseModel):
-    """The queues, by name."""
-
-    queues: list[QueueShown]
-
-
 class CommandTaken(BaseModel):
     """What a command left the task as."""
 

@@ -16,7 +16,7 @@ from api.routes.commands import CommandRoutes
 from api.routes.health import HealthRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
-from api.routes.submit import POSITION_HEADER, SubmitEndpoint
+from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
 from ledger.bootstrap import Ledger
 from ledger.broker.port import Broker
@@ -51,9 +51,9 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
     app.add_middleware(  # outside the frame, so that the answer to an error has its headers too
         CORSMiddleware,
         allow_origins=ledger.settings.allowed_origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["Content-Type", "X-Correlation-Id", "traceparent"],
-        expose_headers=["Location", "Retry-After", POSITION_HEADER],
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["Content-Type", "Idempotency-Key", "X-Correlation-Id", "traceparent"],
+        expose_headers=["Location", "Retry-After", POSITION_HEADER, REPLAYED_HEADER, EXISTING_HEADER],
         max_age=_CORS_SECONDS_MAX,
     )
     return FastLane(app, submit=Frame(submit))

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import typer
 
+import api.queue_commands
 import ledger.cli
 import projections.cli
 import worker.cli
@@ -113,22 +114,7 @@ def explain(
     run_command(run_explain(task_id, database_url=database_url, as_json=as_json))
 
 
-queues = typer.Typer(no_args_is_help=True, help="Look at the queues.")
-app.add_typer(queues, name="queues")
-
-
-@queues.command("list")
-def list_queues(
-    database_url: ledger.cli.DatabaseUrl = None,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Show how much is ready, waits and runs in each queue, and how many workers serve it."""
-    from api.queues import run_list  # noqa: PLC0415 - keeps `--help` fast
-
-    run_command(run_list(database_url, as_json=as_json))
-
-
+app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(ledger.cli.app)
 app.add_typer(projections.cli.app)
 app.add_typer(worker.cli.app)

@@ -54,6 +54,8 @@ class Intake:
             timeout_seconds=_or(given.timeout_s, self._settings.default_timeout_seconds),
             backoff=self._backoff,
             tags=tuple(given.tags or ()),
+            key=given.key,
+            unique_key=given.unique_key,
             after=_task_ids(given.after or ()) if after is None else after,
             on_parent_failure=_or(given.on_parent_failure, ParentPolicy.CANCEL),
         )

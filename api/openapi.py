@@ -9,7 +9,9 @@ from pydantic import BaseModel
 
 from api.answers import ProblemDocument, Submitted
 from api.origin import CORRELATION_ID_PATTERN
+from api.queue_schemas import QueueSettingsGiven
 from api.schemas import BatchItem, Reason, Submission
+from ledger.store.keys import IDEMPOTENCY_KEY_PATTERN
 
 TITLE = "Task Ledger"
 DESCRIPTION = (
@@ -20,6 +22,21 @@ _REFERENCE = "#/components/schemas/{model}"
 _PROBLEM_TYPE = "application/problem+json"
 # FastAPI documents its own validation answer at every route with parameters; ours is 400.
 _UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
+_RECEIPT_HEADERS = {
+    "Location": {"description": "Where the task can be read.", "schema": {"type": "string"}},
+    "Ledger-Position": {
+        "description": "Where its first event stands in the ledger.",
+        "schema": {"type": "integer"},
+    },
+    "Ledger-Existing": {
+        "description": "`true` when no task was made, because this unfinished one has the same `unique_key`.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Idempotency-Replayed": {
+        "description": "`true` when the request was answered before, under the same key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+}
 _EXAMPLE_ID = "0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7"
 
 
@@ -65,7 +82,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _UNUSED_SCHEMAS:
         schemas.pop(name, None)
-    for model in (BatchItem, ProblemDocument, Reason, Submission, Submitted):
+    for model in (BatchItem, ProblemDocument, QueueSettingsGiven, Reason, Submission, Submitted):
         _define(schemas, model)
     for operations in document["paths"].values():
         for operation in operations.values():
@@ -91,30 +108,32 @@ def _submit_operation() -> dict[str, Any]:
         "summary": "Submit",
         "description": "Record a task; it is durable when this answers.",
         "operationId": "submit_tasks_post",
-        "parameters": [
-            _header(
-                "X-Correlation-Id", "The story that the task belongs to.", {"pattern": CORRELATION_ID_PATTERN}
-            ),
-            _header("traceparent", "W3C trace context; ignored when it is not valid.", {}),
-        ],
+        "parameters": _submit_parameters(),
         "requestBody": body_of(Submission),
         "responses": {
             "202": {
                 "description": "Recorded",
-                "headers": {
-                    "Location": {"description": "Where the task can be read.", "schema": {"type": "string"}},
-                    "Ledger-Position": {
-                        "description": "Where its first event stands in the ledger.",
-                        "schema": {"type": "integer"},
-                    },
-                },
+                "headers": _RECEIPT_HEADERS,
                 "content": {
                     "application/json": {"schema": _reference(Submitted), "example": {"task_id": _EXAMPLE_ID}}
                 },
             },
-            **{str(status): response for status, response in problems(400, 413, 503).items()},
+            **{str(status): response for status, response in problems(400, 409, 413, 422, 503).items()},
         },
     }
+
+
+def _submit_parameters() -> list[dict[str, Any]]:
+    return [
+        _header("X-Correlation-Id", "The story that the task belongs to.", {"pattern": CORRELATION_ID_PATTERN}),
+        _header(
+            "Idempotency-Key",
+            "The client's own name for this request: when it comes again with the same key and body, it is "
+            "answered as the first time and makes no second task.",
+            {"pattern": IDEMPOTENCY_KEY_PATTERN},
+        ),
+        _header("traceparent", "W3C trace context; ignored when it is not valid.", {}),
+    ]
 
 
 def _header(name: str, description: str, schema: Mapping[str, str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""Who a command over HTTP comes from: the actor, the correlation id and the trace context of its headers."""
+"""Who a command comes from: over HTTP the actor, the correlation id and the trace context of its headers."""
 
+import getpass
 import re
 from collections.abc import Iterable
 
@@ -31,6 +32,14 @@ def origin_of(headers: Iterable[tuple[bytes, bytes]]) -> Origin:
     if correlation_id is None and traceparent is None:
         return _ANONYMOUS
     return Origin(actor=ACTOR, correlation_id=correlation_id, traceparent=traceparent)
+
+
+def terminal_actor() -> str:
+    """Return the actor of a command on a terminal: `cli:` and the user's name."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):  # a container without a name for its user
+        return "cli"
 
 
 def _correlation_id(value: bytes) -> str:

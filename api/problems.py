@@ -24,7 +24,9 @@ from api.errors import (
 from api.json_response import JsonResponse
 from api.validation import sentence_of
 from ledger.errors import (
+    IdempotencyKeyReusedError,
     InvalidValueError,
+    KeyInFlightError,
     StoreUnavailableError,
     TaskNotFoundError,
     TaskStateError,
@@ -83,6 +85,11 @@ _TABLE = (
     _Row(InvalidBatchError, HTTPStatus.BAD_REQUEST, "invalid-batch", "The batch is not valid"),
     _Row(TooManyBatchesError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-batches", "Too many batches at once"),
     _Row(TaskNotFoundError, HTTPStatus.NOT_FOUND, "task-not-found", "There is no such task"),
+    _Row(
+        IdempotencyKeyReusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused",
+        "The idempotency key stands for another request",
+    ),
+    _Row(KeyInFlightError, HTTPStatus.CONFLICT, "key-in-flight", "A request with the same key is in flight"),
     _Row(TaskStateError, HTTPStatus.CONFLICT, "task-state", "The task's state refuses this"),
     _Row(
         WrongExpectedVersionError, HTTPStatus.CONFLICT, "task-busy", "The task is busy",
@@ -113,7 +120,7 @@ def problem_of(error: Exception) -> Problem:
         detail=row.detail or str(error),
         error=row.title if row.detail else str(error),
         members=_members(error),
-        headers={"Retry-After": _RETRY_AFTER_SECONDS} if row.status == HTTPStatus.SERVICE_UNAVAILABLE else {},
+        headers={"Retry-After": _RETRY_AFTER_SECONDS} if _may_pass_soon(error, row) else {},
     )
 
 
@@ -158,6 +165,10 @@ def _of_framework(error: RequestValidationError) -> Exception:
     if any(problem["loc"] == ("path", "task_id") for problem in problems):
         return InvalidTaskIdError()
     return InvalidRequestError(Part.QUERY, sentence_of(problems))
+
+
+def _may_pass_soon(error: Exception, row: _Row) -> bool:
+    return row.status == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(error, KeyInFlightError)
 
 
 def _members(error: Exception) -> dict[str, JsonValue]:

@@ -27,6 +27,7 @@ from ledger.specification import (
     DEFAULT_PRIORITY,
     DEFAULT_QUEUE,
     DELAY_SECONDS_MAX,
+    KEY_CHARS_MAX,
     KIND_PATTERN,
     PRIORITY_MAX,
     QUEUE_PATTERN,
@@ -129,7 +130,17 @@ class Submission(_Request):
         description=f"Labels to search by, 1 to {TAG_CHARS_MAX} characters each.",
         json_schema_extra={"maxItems": TAGS_MAX},
     )
-
+    key: str | None = Field(
+        None,
+        description="What the limits by key of its queue count it under, for example an account.",
+        json_schema_extra={"minLength": 1, "maxLength": KEY_CHARS_MAX},
+    )
+    unique_key: str | None = Field(
+        None,
+        description="While an unfinished task of the same kind has it, a submit makes no task: it is answered "
+        "with the id of that one and `Ledger-Existing: true`.",
+        json_schema_extra={"minLength": 1, "maxLength": KEY_CHARS_MAX},
+    )
     after: list[str] | None = Field(
         None,
         max_length=AFTER_MAX,

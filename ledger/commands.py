@@ -10,12 +10,13 @@ from uuid_utils.compat import uuid7
 
 from ledger.clock import Clock
 from ledger.codec import encode, encode_pending, fold
-from ledger.errors import InvalidValueError, TaskNotFoundError, WrongExpectedVersionError
+from ledger.errors import InvalidValueError, TaskNotFoundError, TaskStateError, WrongExpectedVersionError
 from ledger.queue_policies import QueuePolicies
 from ledger.specification import TaskSpecification, check_specification
+from ledger.store.keys import IdempotencyKey, Once, UniqueKey
 from ledger.store.port import EventStore
 from ledger.store.records import Appended, Origin, StreamAppend
-from ledger.task import Task
+from ledger.task import FINISHED, Task
 
 _CONFLICTS_MAX = 20
 _DRAFTS_AT_ONCE = 200
@@ -49,20 +50,32 @@ class TaskCommands:
         specification: TaskSpecification,
         *,
         origin: Origin,
+        idempotency_key: IdempotencyKey | None = None,
         connection: asyncpg.Connection | None = None,
     ) -> Appended:
         """Record a new task and return its receipt; it is durable when this returns.
 
-        With a connection the task exists if and only if the caller's open transaction commits.
+        With an idempotency key that was used for the same request, it returns the receipt of that time, marked
+        `replayed`. While an unfinished task of its kind has the same unique key, it returns that one's receipt,
+        marked `existing`. With a connection the task and its keys exist if and only if the caller's open
+        transaction commits.
 
         Raises:
             InvalidValueError: a field of the specification is out of its bound.
+            IdempotencyKeyReusedError: the key was used for another request.
+            KeyInFlightError: the first request with the key has not ended yet.
+            StoreRefusedError: the connection has no open transaction.
         """
         draft = self.draft(specification, origin=origin)
         if specification.after:
             await self._check_parents([specification], connection)
-        return await self._store.append(
-            draft.task_id, draft.events, expected_version=draft.expected_version, connection=connection
+        if idempotency_key is None and specification.unique_key is None:
+            return await self._store.append(
+                draft.task_id, draft.events, expected_version=draft.expected_version, connection=connection
+            )
+        once = Once(idempotency_key, _unique_key(specification))
+        return await self._store.append_once(
+            draft.task_id, draft.events, expected_version=draft.expected_version, once=once, connection=connection
         )
 
     async def submit_many(
@@ -77,11 +90,13 @@ class TaskCommands:
         With a connection they exist if and only if the caller's open transaction commits.
 
         Raises:
-            InvalidValueError: there are none, or a field of one is out of its bound; it says of which.
+            InvalidValueError: there are none, or a field of one is out of its bound, or it has a unique key; it
+                says which one.
         """
         drafts = []
         for index, specification in enumerate(specifications):
             try:
+                _refuse_unique_key(specification)
                 drafts.append(self.draft(specification, origin=origin))
             except InvalidValueError as error:
                 raise InvalidValueError(
@@ -141,7 +156,7 @@ class TaskCommands:
 
         Raises:
             TaskNotFoundError: there is no such task.
-            TaskStateError: it is not finished.
+            TaskStateError: it is not finished, or another unfinished task has its unique key.
         """
         return await self.decide(
             task_id,
@@ -180,10 +195,31 @@ class TaskCommands:
         return await self.append_decision(await self.load(task_id), decision, origin=origin)
 
     async def append_decision(self, task: Task, decision: Decision, *, origin: Origin) -> Decided:
-        """Let a loaded task decide and append once; raises WrongExpectedVersionError when it was out of date."""
+        """Let a loaded task decide and append once; raises WrongExpectedVersionError when it was out of date.
+
+        A decision that makes a finished task go on takes its unique key again, or raises TaskStateError.
+        """
+        before = task.status
         decision(task)
         expected_version, events = encode_pending(task, origin=origin)
         if not events:
             return Decided(task, None)
-        appended = await self._store.append(task.id, events, expected_version=expected_version)
+        if task.unique_key is None or before not in FINISHED or task.is_finished:
+            appended = await self._store.append(task.id, events, expected_version=expected_version)
+            return Decided(task, appended)
+        once = Once(unique_key=_unique_key(task))
+        appended = await self._store.append_once(task.id, events, expected_version=expected_version, once=once)
+        if appended.existing:
+            reason = f"task {appended.task_id} is unfinished and has the same unique key"
+            raise TaskStateError(task_id=task.id, command="retry", status=before, reason=reason)
         return Decided(task, appended)
+
+
+def _unique_key(task: Task | TaskSpecification) -> UniqueKey | None:
+    return None if task.unique_key is None else UniqueKey(task.kind, task.unique_key)
+
+
+def _refuse_unique_key(specification: TaskSpecification) -> None:
+    # Whoever has the key already would be the receipt of one task, and the others would be recorded all the same.
+    if specification.unique_key is not None:
+        raise InvalidValueError(field="unique_key", bound="absent among many", value=specification.unique_key)

@@ -42,6 +42,7 @@ _CHECKS = (
     _Check(3, "doubled_outcomes"),
     _Check(3, "overlapping_attempts"),
     _Check(4, "forgotten_ready_tasks", is_bounded=True),
+    _Check(4, "forgotten_held_tasks", is_bounded=True),
     _Check(4, "overdue_tasks", is_bounded=True),
     _Check(4, "forgotten_follow_ups", is_bounded=True),
     _Check(4, "orphaned_tasks", is_bounded=True),

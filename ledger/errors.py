@@ -40,6 +40,23 @@ class WrongExpectedVersionError(LedgerError):
         super().__init__(f"task {task_id} was expected at version {expected_version} and found at {found}")
 
 
+class IdempotencyKeyReusedError(LedgerError):
+    """An idempotency key was used before, with another request."""
+
+    def __init__(self, *, key: str) -> None:
+        self.key = key
+        super().__init__(f"the Idempotency-Key {key!r} was used with another request before")
+
+
+class KeyInFlightError(LedgerError):
+    """Another request with the same key has not ended yet; nothing was recorded for this one."""
+
+    def __init__(self, *, field: str, key: str) -> None:
+        self.field = field
+        self.key = key
+        super().__init__(f"another request with the {field} {key!r} is in flight")
+
+
 class TaskStateError(LedgerError):
     """The task is in a state that refuses this command."""
 

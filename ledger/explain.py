@@ -3,14 +3,15 @@
 Pure: what is known comes in as facts (ledger.facts collects them), and nothing here asks anybody. A ready task can
 have several reasons at once, the first one is what the summary says:
 
-    not published · no live worker · overtaken · all workers busy · its turn has not come · its message may be lost
+    its queue will hold it back · not published · no live worker · overtaken · all workers busy ·
+    its turn has not come · its message may be lost
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from ledger.explain_hold import held
+from ledger.explain_hold import held, to_be_held
 from ledger.explanation import Because, Bounds, Explanation, Facts
 from ledger.task import Task
 from ledger.task_words import Cause, HoldReason, Status
@@ -29,7 +30,7 @@ def _surroundings(task: Task) -> Sequence[str]:
     if task.status is Status.RUNNING:
         return ("now", "owner")
     if task.hold is not None:
-        return ("now", "parents") if task.hold == HoldReason.AFTER else ("now", "queue_policy")
+        return ("now", "parents") if task.hold == HoldReason.AFTER else ("now", "queue_use")
     return _OF_READY if task.ready else ("now",)
 
 
@@ -124,7 +125,8 @@ def _waiting(task: Task, facts: Facts) -> Because:
 
 def _ready(task: Task, facts: Facts, bounds: Bounds) -> list[Because]:
     since = facts.ready_at or facts.now
-    found = [one for check in _CHECKS if (one := check(task, facts, bounds)) is not None]
+    found = to_be_held(facts)
+    found += [one for check in _CHECKS if (one := check(task, facts, bounds)) is not None]
     if not found:
         sentence = f"It is ready since {_time(since)} and its message is on the way to a worker."
         found = [Because("on_its_way", sentence, {"ready_at": since})]
@@ -220,6 +222,7 @@ _EXPLAIN: dict[Status, Callable[[Task, Facts, Bounds], list[Because]]] = {
 }
 _OF_READY = (
     "now", "ready_at", "ready_position", "published_position", "workers", "ahead", "ahead_max", "front",
+    "queue_use",
 )  # fmt: skip
 _SHOWN = (
     "queue", "priority", "ready", "release_at", "attempt", "failures", "losses", "max_attempts", "timeout_s",

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ledger.queue_use import QueueUse
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenWorker:
@@ -41,7 +43,7 @@ class Facts:
         front: when the youngest running task of its queue and band was submitted.
         owner: the worker of its attempt as the roster knows it, dead or alive; None where it does not.
         parents: of the tasks that it waits for, those that have not completed, each with its status.
-        queue_policy: what is set for its queue and how far that is used, for a task that its queue holds back.
+        queue_use: what is set for its queue and how far that is used, for a task that its queue holds back.
     """
 
     now: datetime
@@ -55,7 +57,7 @@ class Facts:
     front: datetime | None = None
     owner: SeenWorker | None = None
     parents: Mapping[str, str] = field(default_factory=dict)
-    queue_policy: Mapping[str, object] = field(default_factory=dict)
+    queue_use: QueueUse | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from ledger.errors import TaskNotFoundError
 from ledger.explain import explain
 from ledger.explanation import Bounds, Explanation, Facts, SeenWorker
 from ledger.messages import BAND_PRIORITIES, band_of, ready_band
+from ledger.queue_facts import read_queue_use
 from ledger.read_model import fetch_rows
 from ledger.scheduler import JITTER, reconcile_seconds
 from ledger.settings import Settings
@@ -60,6 +61,8 @@ async def _facts(
         return Facts(now=now, owner=await _owner(ledger, task))
     if task.hold == HoldReason.AFTER:
         return Facts(now=now, parents=await _parents(ledger, task))
+    if task.hold in (HoldReason.PAUSED, HoldReason.LIMIT):
+        return Facts(now=now, queue_use=await read_queue_use(ledger, task))
     if not task.ready or made_ready is None:
         return Facts(now=now, cancelled_by=cancelled_by)
     relay = await fetch_rows(ledger.database, "read_checkpoint", "relay")
@@ -76,6 +79,7 @@ async def _facts(
         ahead=standing[0]["ahead"] if standing else 0,
         ahead_max=AHEAD_MAX,
         front=standing[0]["front"] if standing else None,
+        queue_use=await read_queue_use(ledger, task),
     )
 
 

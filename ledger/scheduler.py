@@ -1,6 +1,7 @@
 """The scheduler: does the ledger's chores, each at its own interval, in one process at a time.
 
-    due tasks · held tasks · follow-ups · lost workers · lost messages · old workers · partitions · the clock
+    due tasks · held tasks · follow-ups · lost workers · lost messages · old workers · spent keys · partitions ·
+    the clock
 
 One scheduler leads and the others stand by. Nothing depends on it being the only one: all that a chore does to a
 task is an append with an expected version. Leading only saves doing the work twice.
@@ -25,6 +26,7 @@ from ledger.queries import query
 from ledger.reconciler import Reconciler
 from ledger.releaser import Releaser
 from ledger.settings import Settings
+from ledger.spent_keys import SpentKeys
 from ledger.sweeper import Sweeper
 
 log = structlog.get_logger()
@@ -65,6 +67,7 @@ class Scheduler:
         self._sweeper = Sweeper(ledger)
         self._admitter = Admitter(ledger)
         self._follow_ups = FollowUps(ledger)
+        spent_keys = SpentKeys(ledger)
         self._chores = (
             Chore("partitions", _HOUR_SECONDS, self._prepare_partitions),
             Chore("release", settings.scheduler_interval_seconds, Releaser(ledger).run_once),
@@ -72,6 +75,8 @@ class Scheduler:
             Chore("reconcile", reconcile_seconds(settings), Reconciler(ledger).run_once),
             Chore("forget_workers", _HOUR_SECONDS, self._sweeper.forget_old_workers),
             Chore("permits", _MINUTE_SECONDS, self._admitter.tidy),
+            Chore("forget_idempotency_keys", _MINUTE_SECONDS, spent_keys.forget_idempotency_keys),
+            Chore("forget_unique_keys", _HOUR_SECONDS, spent_keys.forget_unique_keys),
             Chore("clock", _CLOCK_SECONDS, self._synchronise),
         )
 

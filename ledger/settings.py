@@ -81,6 +81,8 @@ class Settings(BaseSettings):
     append_batch_bytes_max: int = Field(8_388_608, ge=1024, le=268_435_456)
     append_queue_max: int = Field(20_000, ge=1, le=1_000_000)
     append_queue_bytes_max: int = Field(268_435_456, ge=1024, le=17_179_869_184)
+    keyed_append_queue_max: int = Field(1000, ge=1, le=100_000)
+    idempotency_hours: float = Field(24.0, ge=1, le=8760)
 
     poll_interval_seconds: float = Field(0.5, ge=0.01, le=60)
     relay_batch_size_max: int = Field(1000, ge=1, le=10_000)

@@ -5,16 +5,23 @@ from starlette.types import Receive, Scope, Send
 
 from api.body import parse_body, read_body
 from api.errors import InvalidRequestError, Part
+from api.idempotency import idempotency_key_of
 from api.intake import Intake
 from api.json_response import CONTENT_TYPE
 from api.origin import origin_of
 from api.schemas import Submission
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError
+from ledger.store.keys import IdempotencyKey
 from ledger.store.records import Appended
 
 PATH = "/tasks"
 POSITION_HEADER = "Ledger-Position"
+REPLAYED_HEADER = "Idempotency-Replayed"
+EXISTING_HEADER = "Ledger-Existing"
+
+_EXISTING = (b"ledger-existing", b"true")
+_REPLAYED = (b"idempotency-replayed", b"true")
 
 
 class SubmitEndpoint:
@@ -32,10 +39,14 @@ class SubmitEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         origin = origin_of(scope["headers"])
+        key = idempotency_key_of(scope["headers"])
         body = await read_body(scope, receive, bytes_max=self._settings.body_bytes_max)
         try:
-            specification = self._intake.specification(parse_body(Submission, body), body)
-            appended = await self._commands.submit(specification, origin=origin)
+            appended = await self._commands.submit(
+                self._intake.specification(parse_body(Submission, body), body),
+                origin=origin,
+                idempotency_key=None if key is None else IdempotencyKey.of(key, path=PATH, body=body),
+            )
         except InvalidValueError as error:
             raise InvalidRequestError(Part.BODY, str(error)) from error
         await _accept(send, appended, prefix=scope.get("root_path", ""))
@@ -50,5 +61,9 @@ async def _accept(send: Send, appended: Appended, *, prefix: str) -> None:
         (b"location", f"{prefix}{PATH}/{task_id}".encode("latin-1")),
         (b"ledger-position", b"%d" % appended.position),
     ]
+    if appended.existing:
+        headers.append(_EXISTING)
+    if appended.replayed:
+        headers.append(_REPLAYED)
     await send({"type": "http.response.start", "status": 202, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -4,13 +4,15 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
 
-from ledger.errors import InvalidValueError, WrongExpectedVersionError
+from ledger.errors import IdempotencyKeyReusedError, InvalidValueError, WrongExpectedVersionError
+from ledger.store.keys import Once, UniqueKey, is_unfinished
 from ledger.store.port import AppendSignal
 from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite, StreamAppend
 
@@ -23,6 +25,8 @@ class MemoryEventStore:
         self._streams: dict[UUID, list[RecordedEvent]] = {}
         self._stale_writes: list[StaleWrite] = []
         self._signals: set[MemoryAppendSignal] = set()
+        self._holders: dict[UniqueKey, UUID] = {}
+        self._first_uses: dict[tuple[str, str], tuple[bytes, Appended]] = {}
 
     async def append(
         self,
@@ -48,6 +52,33 @@ class MemoryEventStore:
         for signal in self._signals:
             signal.fire()
         return receipts
+
+    async def append_once(
+        self,
+        task_id: UUID,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: int,
+        once: Once,
+        connection: asyncpg.Connection | None = None,
+    ) -> Appended:
+        """Append unless a key says that it was done; a key is never in flight, and kept as long as the store."""
+        key = once.idempotency_key
+        if key is not None and (key.scope, key.key) in self._first_uses:
+            digest, receipt = self._first_uses[key.scope, key.key]
+            if digest != key.digest:
+                raise IdempotencyKeyReusedError(key=key.key)
+            return replace(receipt, replayed=True)
+        holder = None if once.unique_key is None else self._holders.get(once.unique_key)
+        if holder is not None and holder != task_id and is_unfinished(self._streams[holder]):
+            receipt = replace(_receipt(self._streams[holder][0]), existing=True)
+        else:
+            receipt = await self.append(task_id, events, expected_version=expected_version, connection=connection)
+            if once.unique_key is not None:
+                self._holders[once.unique_key] = task_id
+        if key is not None:
+            self._first_uses[key.scope, key.key] = (key.digest, receipt)
+        return receipt
 
     async def read_stream(
         self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
@@ -111,7 +142,7 @@ class MemoryEventStore:
             row = _recorded(event, task_id=append.task_id, version=version, position=len(self._log) + 1)
             stream.append(row)
             self._log.append(row)
-        return Appended(append.task_id, stream[-1].version, stream[-1].position, stream[-1].recorded_at)
+        return _receipt(stream[-1])
 
 
 class MemoryAppendSignal:
@@ -177,3 +208,7 @@ def _recorded(event: NewEvent, *, task_id: UUID, version: int, position: int) ->
         causation_id=event.origin.causation_id,
         traceparent=event.origin.traceparent,
     )
+
+
+def _receipt(row: RecordedEvent) -> Appended:
+    return Appended(row.task_id, row.version, row.position, row.recorded_at)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from ledger.store.keys import Once
 from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite, StreamAppend
 
 
@@ -53,6 +54,31 @@ class EventStore(Protocol):
         Raises:
             WrongExpectedVersionError: a stream's head is not at its expected version; it names the stream.
             InvalidValueError: no streams, a stream twice, no events, or an expected version below 0.
+        """
+
+    async def append_once(
+        self,
+        task_id: UUID,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: int,
+        once: Once,
+        connection: asyncpg.Connection | None = None,
+    ) -> Appended:
+        """Append as `append` does, and keep the keys in the same transaction, unless a key says it was done.
+
+        An idempotency key that was used with the same digest gives the receipt of its first use, marked
+        `replayed`, and nothing is appended. With a connection that use is in flight until the caller's
+        transaction ends.
+
+        A unique key that another unfinished task of the kind holds gives the receipt of that task's submission,
+        marked `existing`, and nothing is appended; the idempotency key is kept all the same. Else the task holds
+        the key as long as its stream is unfinished. Whoever makes a finished task go on has to take it again.
+
+        Raises:
+            IdempotencyKeyReusedError: the idempotency key was used with another digest.
+            KeyInFlightError: an append with the same key has not ended yet; nothing was appended.
+            WrongExpectedVersionError, InvalidValueError: as `append`; the keys are not kept then.
         """
 
     async def read_stream(

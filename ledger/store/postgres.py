@@ -1,35 +1,27 @@
 """The Postgres adapter of the event store: asyncpg, group commit, and a wake-up that never rides in an append."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from uuid import UUID
 
 import asyncpg
 
-from ledger.errors import StoreRefusedError, StoreUnavailableError, WrongExpectedVersionError
+from ledger.errors import StoreRefusedError, WrongExpectedVersionError
 from ledger.queries import query
 from ledger.settings import Settings
 from ledger.store.batcher import AppendBatcher, AppendRequest
-from ledger.store.columns import columns_of
 from ledger.store.connection import Database, translated
+from ledger.store.enlisted import append_in, columns_of, enlisted, is_partial
+from ledger.store.gate import Gate
+from ledger.store.keys import Once
+from ledger.store.many import append_all_in, statements_of
 from ledger.store.memory import check_append, check_appends
+from ledger.store.once import append_once_in
 from ledger.store.port import AppendSignal
 from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite, StreamAppend
 from ledger.store.signals import Doorbell, listening
-
-_PARTIAL_APPEND = "LG001"
-
-
-@dataclass(frozen=True, slots=True)
-class _Statement:
-    """A part of an append to many streams, as one statement sends it."""
-
-    streams: Sequence[StreamAppend]
-    columns: Sequence[Sequence[object]]
 
 
 class PostgresEventStore:
@@ -47,6 +39,11 @@ class PostgresEventStore:
             queue_max=settings.append_queue_max,
             queue_bytes_max=settings.append_queue_bytes_max,
         )
+        self._gate = Gate(
+            at_once_max=max(1, settings.pool_size_max // 2),
+            waiting_max=settings.keyed_append_queue_max,
+            waiting_bytes_max=settings.append_queue_bytes_max,
+        )
 
     async def append(
         self,
@@ -60,7 +57,8 @@ class PostgresEventStore:
         check_append(events, expected_version)
         if connection is None:
             return await self._batcher.append(task_id, events, expected_version=expected_version)
-        return await self._append_enlisted(connection, task_id, events, expected_version)
+        async with enlisted(connection):
+            return await append_in(connection, StreamAppend(task_id, events, expected_version))
 
     async def append_each(
         self, appends: Sequence[StreamAppend], *, connection: asyncpg.Connection
@@ -87,21 +85,43 @@ class PostgresEventStore:
     ) -> list[Appended]:
         """Append in one transaction, a few statements long, or inside the caller's."""
         check_appends(streams)
-        statements = await self._statements(streams)
+        statements = await statements_of(streams, self._settings)
         try:
             if connection is None:
-                async with self._database.connection() as own:
-                    receipts = await _append_all(own, statements)
+                async with self._database.connection() as own, own.transaction():
+                    receipts = await append_all_in(own, statements)
                 self._doorbell.ring()
             else:
-                _check_enlistable(connection)
-                with translated():
-                    receipts = await _append_all(connection, statements)
+                async with enlisted(connection):
+                    receipts = await append_all_in(connection, statements)
         except StoreRefusedError as error:
-            if not _is_partial(error.__cause__):
+            if not is_partial(error.__cause__):
                 raise
             raise await self._conflict(streams) from error
         return [receipts[stream.task_id] for stream in streams]
+
+    async def append_once(
+        self,
+        task_id: UUID,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: int,
+        once: Once,
+        connection: asyncpg.Connection | None = None,
+    ) -> Appended:
+        """Append in a transaction of its own, which no group commit shares, or inside the caller's."""
+        check_append(events, expected_version)
+        stream = StreamAppend(task_id, events, expected_version)
+        if connection is not None:
+            async with enlisted(connection):
+                return await append_once_in(connection, stream, once)
+        size = sum(len(event.data) for event in events)
+        async with self._gate.passed(size), self._database.connection() as own, own.transaction():
+            await own.execute(query("bound_keyed_append"))
+            receipt = await append_once_in(own, stream, once)
+        if not (receipt.replayed or receipt.existing):
+            self._doorbell.ring()
+        return receipt
 
     async def read_stream(
         self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
@@ -177,6 +197,7 @@ class PostgresEventStore:
     async def close(self) -> None:
         """Answer every append that was asked for, then ring the doorbell a last time."""
         await self._batcher.close()
+        await self._gate.close()
         await self._doorbell.close()
 
     async def _append_batch(self, batch: Sequence[AppendRequest]) -> dict[UUID, Appended]:
@@ -184,51 +205,12 @@ class PostgresEventStore:
             async with self._database.connection() as connection:
                 rows = await connection.fetch(query("append_events"), *columns_of(batch))
         except StoreRefusedError as error:
-            if len(batch) == 1 and _is_partial(error.__cause__):
+            if len(batch) == 1 and is_partial(error.__cause__):
                 return {}
             raise
         if rows:
             self._doorbell.ring()
         return {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
-
-    async def _append_enlisted(
-        self, connection: asyncpg.Connection, task_id: UUID, events: Sequence[NewEvent], expected_version: int
-    ) -> Appended:
-        _check_enlistable(connection)
-        request = AppendRequest(task_id, events, expected_version, asyncio.get_running_loop().create_future())
-        try:
-            with translated():
-                # A savepoint: a conflict leaves the caller's transaction usable.
-                async with connection.transaction():
-                    rows = await connection.fetch(query("append_events"), *columns_of([request]))
-        except StoreRefusedError as error:
-            if not _is_partial(error.__cause__):
-                raise
-            rows = []
-        if not rows:
-            raise WrongExpectedVersionError(task_id=task_id, expected_version=expected_version)
-        return Appended(*tuple(rows[0])[:4])
-
-    async def _statements(self, streams: Sequence[StreamAppend]) -> list[_Statement]:
-        # All of it before the transaction begins, which keeps every reader of the log waiting while it is open.
-        statements = []
-        for part in self._parts(sorted(streams, key=lambda stream: stream.task_id)):
-            statements.append(_Statement(part, columns_of(part)))
-            await asyncio.sleep(0)
-        return statements
-
-    def _parts(self, streams: Sequence[StreamAppend]) -> Iterator[list[StreamAppend]]:
-        part: list[StreamAppend] = []
-        size = 0
-        for stream in streams:
-            stream_size = sum(len(event.data) for event in stream.events)
-            is_full = len(part) >= self._settings.append_batch_size_max
-            if part and (is_full or size + stream_size > self._settings.append_batch_bytes_max):
-                yield part
-                part, size = [], 0
-            part.append(stream)
-            size += stream_size
-        yield part
 
     async def _conflict(self, streams: Sequence[StreamAppend]) -> WrongExpectedVersionError:
         heads = await self.heads([stream.task_id for stream in streams])
@@ -252,26 +234,3 @@ async def open_store(database: Database, settings: Settings) -> AsyncIterator[Po
         yield store
     finally:
         await store.close()
-
-
-async def _append_all(connection: asyncpg.Connection, statements: Sequence[_Statement]) -> dict[UUID, Appended]:
-    receipts: dict[UUID, Appended] = {}
-    async with connection.transaction():  # a savepoint where the caller has one open
-        for statement in statements:
-            rows = await connection.fetch(query("append_events"), *statement.columns)
-            receipts.update({row["task_id"]: Appended(*tuple(row)[:4]) for row in rows})
-            if len(rows) < len(statement.streams):
-                missing = next(stream for stream in statement.streams if stream.task_id not in receipts)
-                raise WrongExpectedVersionError(task_id=missing.task_id, expected_version=missing.expected_version)
-    return receipts
-
-
-def _check_enlistable(connection: asyncpg.Connection) -> None:
-    if connection.is_closed():
-        raise StoreUnavailableError("the connection to enlist in is closed")
-    if not connection.is_in_transaction():
-        raise StoreRefusedError("to enlist an append, open a transaction on the connection first")
-
-
-def _is_partial(error: BaseException | None) -> bool:
-    return isinstance(error, asyncpg.PostgresError) and error.sqlstate == _PARTIAL_APPEND

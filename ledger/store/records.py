@@ -72,12 +72,19 @@ class RecordedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The receipt of an append: where the last of its events stands."""
+    """The receipt of an append: where the last of its events stands.
+
+    Attributes:
+        replayed: the receipt of an earlier append, which had the same idempotency key.
+        existing: the receipt of the unfinished task that holds the unique key.
+    """
 
     task_id: UUID
     version: int
     position: int
     recorded_at: datetime
+    replayed: bool = False
+    existing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ SELECT task_id::text AS id, format('version %s starts while an attempt runs', ve
  LIMIT $1;
 
 -- name: forgotten_ready_tasks
--- Invariant 4: a ready task is started or released again within the bound, where a worker with a free slot serves it.
+-- Invariant 4: a ready task is started or released again within the bound, where a worker with a free slot serves it
+-- and its queue is not paused, nor was within the bound.
 SELECT status.task_id::text AS id, format('ready since %s', status.ready_at) AS found
   FROM projections.task_status AS status
  WHERE status.ready AND status.ready_at < statement_timestamp() - $2::interval
@@ -63,6 +64,22 @@ SELECT status.task_id::text AS id, format('ready since %s', status.ready_at) AS 
                 WHERE worker.stopped_at IS NULL AND status.queue = ANY (worker.queues)
                   AND worker.beat_at > statement_timestamp() - $2::interval
                   AND worker.started_at < statement_timestamp() - $2::interval)
+   AND NOT EXISTS (SELECT FROM ledger.queues AS queue
+                    WHERE queue.name = status.queue
+                      AND (queue.paused_at IS NOT NULL OR queue.updated_at >= statement_timestamp() - $2::interval))
+ ORDER BY status.task_id
+ LIMIT $1;
+
+-- name: forgotten_held_tasks
+-- Invariant 4: a task that its queue held back is released within the bound once the queue has neither pause nor limit.
+SELECT status.task_id::text AS id, format('held back (%s) since %s', status.hold, status.updated_at) AS found
+  FROM projections.task_status AS status
+  LEFT JOIN ledger.queues AS queue ON queue.name = status.queue
+ WHERE status.status = 'PENDING' AND status.hold IN ('paused', 'limit')
+   AND status.updated_at < statement_timestamp() - $2::interval
+   AND (queue.name IS NULL
+        OR (queue.updated_at < statement_timestamp() - $2::interval AND queue.paused_at IS NULL AND NOT queue.fair
+            AND coalesce(queue.concurrency_max, queue.key_concurrency_max, queue.rate_max, queue.key_rate_max) IS NULL))
  ORDER BY status.task_id
  LIMIT $1;
 

@@ -20,6 +20,7 @@ SELECT queue, priority, max(created_at) AS submitted_at
 
 -- name: overtaken_tasks
 -- Tasks ready for longer than $5, published, and ready since before the front of their queue and band, oldest first.
+-- The workers of a paused queue would only hold them back.
 SELECT status.task_id, status.version, status.queue, status.priority, status.attempt, status.ready_at
   FROM unnest($1::text[], $2::integer[], $3::integer[], $4::timestamptz[]) AS band (queue, least, most, front)
  CROSS JOIN LATERAL generate_series(band.least, band.most) AS of_band (priority)
@@ -31,12 +32,13 @@ SELECT status.task_id, status.version, status.queue, status.priority, status.att
           AND position <= (SELECT position FROM ledger.checkpoints WHERE name = 'relay')
         ORDER BY ready_at
         LIMIT $6) AS status
+ WHERE NOT EXISTS (SELECT FROM ledger.queues AS queue WHERE queue.name = band.queue AND queue.paused_at IS NOT NULL)
  ORDER BY status.ready_at, status.task_id
  LIMIT $6;
 
 -- name: newest_overdue_tasks
--- Of each queue that a worker serves (a beat within $2) and each priority: the task that became ready last among
--- those ready for longer than $1 and published.
+-- Of each queue that a worker serves (a beat within $2) and that is not paused, and each priority: the task that
+-- became ready last among those ready for longer than $1 and published.
 SELECT status.task_id, status.version, status.queue, status.priority, status.attempt, status.ready_at
   FROM (SELECT DISTINCT unnest(queues) AS queue
           FROM ledger.workers
@@ -49,7 +51,8 @@ SELECT status.task_id, status.version, status.queue, status.priority, status.att
           AND ready_at < statement_timestamp() - $1::interval
           AND position <= (SELECT position FROM ledger.checkpoints WHERE name = 'relay')
         ORDER BY ready_at DESC
-        LIMIT 1) AS status;
+        LIMIT 1) AS status
+ WHERE NOT EXISTS (SELECT FROM ledger.queues AS paused WHERE paused.name = served.queue AND paused.paused_at IS NOT NULL);
 
 -- name: probe_fronts
 -- Of these tasks, those that were started since they had had so many attempts, with the moment of the event whose

@@ -1,7 +1,6 @@
 """The contract of the event store, held by every adapter."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import reduce
 from inspect import signature
@@ -13,11 +12,7 @@ import pytest
 
 from ledger.errors import InvalidValueError, WrongExpectedVersionError
 from ledger.jsonvalue import encode_json
-from ledger.settings import load_settings
-from ledger.store.connection import open_database
-from ledger.store.memory import MemoryEventStore
 from ledger.store.port import EventStore
-from ledger.store.postgres import open_store
 from ledger.store.records import NewEvent, Origin, StaleWrite, StreamAppend
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -25,17 +20,6 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 def repr_shortened(value: object) -> str:
     return repr(value)[:24]
-
-
-@pytest.fixture(params=["memory", "postgres"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[EventStore]:
-    if request.param == "memory":
-        yield MemoryEventStore()
-        return
-    url = request.getfixturevalue("database_url")
-    settings = load_settings(database_url=url)
-    async with open_database(settings, url) as database, open_store(database, settings) as opened:
-        yield opened
 
 
 def event(number: int = 0, *, kind: str = "letter", data: str | None = None) -> NewEvent:

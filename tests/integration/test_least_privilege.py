@@ -9,13 +9,19 @@ import pytest
 from api.read_model import TaskFilter, TaskReader
 from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
+from ledger.facts import explain_task
 from ledger.follow_ups import FollowUps
+from ledger.queue_settings import QueueSettings, list_changes, pause, set_policy
 from ledger.reconciler import Reconciler
 from ledger.relay import Relay
 from ledger.releaser import Releaser
 from ledger.scheduler import Scheduler
+from ledger.specification import TaskSpecification
+from ledger.store.keys import IdempotencyKey
 from ledger.store.records import StaleWrite
 from ledger.sweeper import Sweeper
+from ledger.task_words import HoldReason
+from ledger.work_queues import list_queues
 from projections.projector import Projector
 from projections.rebuild import rebuild
 from projections.task_status import TASK_STATUS
@@ -51,6 +57,40 @@ async def test_api_submits_reads_cancels_and_retries(as_role: As) -> None:
         assert await reader.list(TaskFilter(), below=None, limit=10) == []
         async with ledger.store.appends():
             pass
+
+
+async def test_api_sets_pauses_and_explains_queues(as_role: As) -> None:
+    async with as_role("ledger_projector") as ledger:
+        await Projector(ledger, [TASK_STATUS]).run_once()
+
+    async with as_role("ledger_api") as ledger:
+        settings = QueueSettings(concurrency_max=1, fair=True)
+        assert await set_policy(ledger.database, "default", settings, actor="test")
+        assert await pause(ledger.database, "default", actor="test")
+        (task_id,) = await submitted(ledger, tags=("tenant:acme",), key="acme")
+        await ledger.commands.decide(
+            task_id,
+            lambda task: task.hold_back(reason=HoldReason.LIMIT, now=ledger.clock.now()),
+            origin=CLIENT,
+        )
+        assert (await explain_task(ledger, task_id)).because[0].code == "paused"
+        assert [one.state for one in await list_queues(ledger)] == ["paused"]
+        assert len(await list_changes(ledger.database, "default", limit=10)) == 2
+
+
+@pytest.mark.parametrize("role", ["ledger_api", "ledger_worker", "ledger_scheduler"])
+async def test_whoever_may_submit_may_submit_once(as_role: As, role: str) -> None:
+    key = IdempotencyKey.of("order-7", path="/tasks", body=b"")
+    async with as_role(role) as ledger:
+        first, again = [
+            await ledger.commands.submit(TaskSpecification(), origin=CLIENT, idempotency_key=key) for _ in range(2)
+        ]
+        unique, existing = [
+            await ledger.commands.submit(TaskSpecification(unique_key="a"), origin=CLIENT) for _ in range(2)
+        ]
+
+    assert (again.task_id, again.replayed) == (first.task_id, True)
+    assert (existing.task_id, existing.existing) == (unique.task_id, True)
 
 
 async def test_projector_makes_folds_rebuilds_and_verifies(as_role: As) -> None:
@@ -119,6 +159,7 @@ async def test_auditor_reads_everything(as_role: As) -> None:
     async with as_role("ledger_auditor") as ledger:
         assert len(await ledger.store.read_log(after=0, upto=await ledger.store.safe_position(), limit=10)) == 1
         assert await ledger.store.read_stale_writes(task_id) == []
-        for table in ("checkpoints", "workers", "stale_writes", "schema_migrations"):
+        tables = "checkpoints workers idempotency_keys unique_tasks stale_writes schema_migrations"
+        for table in tables.split():
             await fetch(ledger, f"SELECT count(*) FROM ledger.{table}")  # noqa: S608 - a table of ours
         await fetch(ledger, "SELECT count(*) FROM projections.task_status")

@@ -78,7 +78,7 @@ async def test_the_command_says_what_the_api_says(
     words = await _command(database_url)
     answer = json.loads(await _command(database_url, "--json"))
 
-    assert " ".join(words.split()) == "mail 1 ready, 0 waiting, 0 running, 0 live workers"
+    assert " ".join(words.split()) == "mail 1 ready, 0 waiting, 0 held back, 0 running, 0 live workers"
     assert answer == (await client.get("/queues")).json()
 
 

@@ -11,6 +11,7 @@ from ledger.clock import LedgerClock
 from ledger.commands import TaskCommands
 from ledger.errors import InvalidValueError, TaskNotFoundError, TaskStateError, WrongExpectedVersionError
 from ledger.specification import TaskSpecification
+from ledger.store.keys import IdempotencyKey
 from ledger.store.memory import MemoryEventStore
 from ledger.store.records import Appended, NewEvent, Origin
 from ledger.task import Task
@@ -55,6 +56,43 @@ async def test_decision_is_taken_again_when_another_one_got_in_between(commands:
 
     assert stale.status is Status.PENDING
     assert (decided.task.status, decided.task.version) == (Status.PENDING, 3)
+
+
+async def test_submit_under_the_same_idempotency_key_makes_no_second_task(commands: TaskCommands) -> None:
+    key = IdempotencyKey.of("order-7", path="/tasks", body=b"")
+    first = await commands.submit(TaskSpecification(), origin=ORIGIN, idempotency_key=key)
+
+    again = await commands.submit(TaskSpecification(), origin=ORIGIN, idempotency_key=key)
+
+    assert again == replace(first, replayed=True)
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "a\n"])
+async def test_idempotency_key_out_of_its_bound_cannot_be_made(key: str) -> None:
+    with pytest.raises(InvalidValueError, match="Idempotency-Key must be 1 to 255 visible ASCII characters"):
+        IdempotencyKey(key, b"")
+
+
+async def test_retry_is_refused_while_another_task_has_the_unique_key(commands: TaskCommands) -> None:
+    first = await commands.submit(TaskSpecification(unique_key="a"), origin=ORIGIN)
+    await commands.cancel(first.task_id, reason="", origin=ORIGIN)
+    second = await commands.submit(TaskSpecification(unique_key="a"), origin=ORIGIN)
+
+    with pytest.raises(TaskStateError, match=f"it is CANCELLED: task {second.task_id} is unfinished") as refused:
+        await commands.retry(first.task_id, reason="", origin=ORIGIN)
+
+    assert (refused.value.command, refused.value.status) == ("retry", Status.CANCELLED)
+    assert (await commands.load(first.task_id)).status is Status.CANCELLED
+
+
+async def test_retried_task_has_its_unique_key_again(commands: TaskCommands) -> None:
+    first = await commands.submit(TaskSpecification(unique_key="a"), origin=ORIGIN)
+    await commands.cancel(first.task_id, reason="", origin=ORIGIN)
+    await commands.retry(first.task_id, reason="", origin=ORIGIN)
+
+    second = await commands.submit(TaskSpecification(unique_key="a"), origin=ORIGIN)
+
+    assert second == replace(first, existing=True)
 
 
 class ContestedStore(MemoryEventStore):

@@ -9,7 +9,9 @@ from ledger import errors
 from ledger.errors import (
     DataDirectoryInUseError,
     HandlerNotFoundError,
+    IdempotencyKeyReusedError,
     InvalidValueError,
+    KeyInFlightError,
     LeadershipLostError,
     LedgerError,
     MalformedMessageError,
@@ -40,6 +42,14 @@ SENTENCES: list[tuple[LedgerError, str]] = [
     (
         TaskStateError(task_id=ID, command="cancel", status="COMPLETED", reason="too_late"),
         f"cannot cancel task {ID}: it is COMPLETED: too_late",
+    ),
+    (
+        IdempotencyKeyReusedError(key="order-7"),
+        "the Idempotency-Key 'order-7' was used with another request before",
+    ),
+    (
+        KeyInFlightError(field="unique_key", key="order-7"),
+        "another request with the unique_key 'order-7' is in flight",
     ),
     (
         StaleAttemptError(task_id=ID, attempt=1, current_attempt=2, status="RUNNING"),

@@ -1,0 +1,60 @@
+"""Appends to many streams in one transaction: a few statements, each of which names the stream that it refuses."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from ledger.errors import WrongExpectedVersionError
+from ledger.queries import query
+from ledger.settings import Settings
+from ledger.store.enlisted import columns_of
+from ledger.store.records import Appended, StreamAppend
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A part of the append, as one statement sends it."""
+
+    streams: Sequence[StreamAppend]
+    columns: Sequence[Sequence[object]]
+
+
+async def statements_of(streams: Sequence[StreamAppend], settings: Settings) -> list[Statement]:
+    """Return the statements, sorted by task over all of them.
+
+    Make them before the transaction begins: while that is open, every reader of the log waits.
+    """
+    statements = []
+    for part in _parts(sorted(streams, key=lambda stream: stream.task_id), settings):
+        statements.append(Statement(part, columns_of(part)))
+        await asyncio.sleep(0)
+    return statements
+
+
+async def append_all_in(connection: asyncpg.Connection, statements: Sequence[Statement]) -> dict[UUID, Appended]:
+    """Append in the open transaction; raises WrongExpectedVersionError for a stream that is not in."""
+    receipts: dict[UUID, Appended] = {}
+    for statement in statements:
+        rows = await connection.fetch(query("append_events"), *statement.columns)
+        receipts.update({row["task_id"]: Appended(*tuple(row)[:4]) for row in rows})
+        if len(rows) < len(statement.streams):
+            missing = next(stream for stream in statement.streams if stream.task_id not in receipts)
+            raise WrongExpectedVersionError(task_id=missing.task_id, expected_version=missing.expected_version)
+    return receipts
+
+
+def _parts(streams: Sequence[StreamAppend], settings: Settings) -> Iterator[list[StreamAppend]]:
+    part: list[StreamAppend] = []
+    size = 0
+    for stream in streams:
+        stream_size = sum(len(event.data) for event in stream.events)
+        is_full = len(part) >= settings.append_batch_size_max
+        if part and (is_full or size + stream_size > settings.append_batch_bytes_max):
+            yield part
+            part, size = [], 0
+        part.append(stream)
+        size += stream_size
+    yield part
