@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from ledger.bootstrap import Ledger
 from ledger.codec import decode
+from ledger.doctor import examine
 from ledger.follow_ups import FollowUps
 from ledger.scheduler import Scheduler
 from ledger.specification import TaskSpecification
@@ -22,6 +23,7 @@ from ledger.task_events import Failed, Released
 from ledger.task_words import Cause, ParentPolicy, ReleaseReason, Status, TaskError
 from tests.integration.given import (
     CLIENT,
+    caught_up,
     eventually,
     execute,
     fetch,
@@ -339,6 +341,26 @@ async def test_the_scheduler_releases_well_within_a_second_of_the_end(ledger: Le
 
     row, _ = await last_of(ledger, child)
     assert row.recorded_at - outcome.recorded_at < timedelta(seconds=1)
+
+
+async def test_the_doctor_names_a_task_that_waits_for_what_has_ended(
+    ledger: Ledger, follow_ups: FollowUps
+) -> None:
+    done, unfinished = await submitted(ledger, 2)
+    forgotten = await waiting(ledger, done)
+    await waiting(ledger, done, unfinished)
+    await waiting(ledger, done, run_at=ledger.clock.now() + HOUR)
+    await complete(ledger, done)
+    await caught_up(ledger)
+
+    found = await examine(ledger, bound_seconds=1e-6)
+    await follow_ups.run_once()
+    await caught_up(ledger)
+    found_later = await examine(ledger, bound_seconds=1e-6)
+
+    told = [(finding.invariant, finding.id) for finding in found if finding.check == "forgotten_follow_ups"]
+    assert told == [(4, str(forgotten))]
+    assert [finding for finding in found_later if finding.check == "forgotten_follow_ups"] == []
 
 
 @pytest.mark.parametrize("seed", range(2))
