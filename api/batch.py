@@ -82,7 +82,7 @@ class Batch:
 
     def _draft(self, index: int, given: BatchItem, item: bytes) -> StreamAppend:
         task_id = None if given.ref is None else self._refs.bear(given.ref, index=index)
-        after = tuple(self._parent(index, name, by=given.ref) for name in given.after or ())
+        after = () if not given.after else tuple(self._parent(index, name, by=given.ref) for name in given.after)
         specification = self._intake.specification(given, item, after=after)
         return self._commands.draft(specification, origin=self._origin, task_id=task_id)
 

@@ -72,6 +72,7 @@ class FollowUps:
             StoreUnavailableError: the database is out of reach.
             StoreRefusedError: it answered no.
         """
+        self._position = 0  # a crash of the database may have taken the checkpoint back
         async with self._ledger.store.appends() as signal:
             while True:
                 await self.run_once()
@@ -107,8 +108,11 @@ class FollowUps:
     async def _turn(self) -> AsyncIterator[tuple[asyncpg.Connection, int]]:
         # Whoever has the row has the turn; what it then reads is not older than the one's before.
         async with self._ledger.database.connection() as connection, connection.transaction():
-            await connection.execute(query("ensure_checkpoint"), NAME)
-            yield connection, int(await connection.fetchval(query("lock_checkpoint"), NAME))
+            position = await connection.fetchval(query("begin_to_follow"), NAME)
+            if position is None:
+                await connection.execute(query("ensure_checkpoint"), NAME)
+                position = await connection.fetchval(query("begin_to_follow"), NAME)
+            yield connection, position
 
     async def _settle(self, connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> int:
         if rows:

@@ -1,3 +1,7 @@
+-- name: begin_to_follow
+-- How far the log has been followed; others wait for their turn. What a crash of the database takes back is done again.
+SELECT position, set_config('synchronous_commit', 'off', true) FROM ledger.checkpoints WHERE name = $1 FOR UPDATE;
+
 -- name: note_follow_ups
 -- Keeps who waits for whom, of the tasks that were submitted in a stretch of the log, but for what had completed by
 -- its end. CASE: only submissions are opened.
