@@ -1,0 +1,146 @@
+"""The schedule firer: submits the tasks of the schedules whose time has come.
+
+A fire is one transaction: the row of its fire time, the Submitted of its task, and how far the schedule has come.
+So a crash leaves all of it or nothing, and the primary key of the fire times makes it one task, however many
+schedulers there are and whatever the clock does.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from ledger.bootstrap import Ledger
+from ledger.errors import StoreRefusedError, StoreUnavailableError
+from ledger.queries import query
+from ledger.schedule import DueFires, Overlap, Schedule, due_fires, fire_id, source_of, specification_of
+from ledger.schedule_rows import schedule_of
+from ledger.specification import Backoff
+from ledger.store.records import Origin
+
+log = structlog.get_logger()
+
+_LANES_MAX = 4  # so many connections at most
+_FIRST_PAGE = (datetime.fromtimestamp(0, UTC), "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A schedule that was found due, as it was last changed."""
+
+    name: str
+    updated_at: datetime
+
+
+class ScheduleFirer:
+    """Fires what is due; any number of them may run, a fire time is fired once."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        settings = ledger.settings
+        self._database = ledger.database
+        self._store = ledger.store
+        self._commands = ledger.commands
+        self._page_size_max = settings.scheduler_batch_size_max
+        self._grace = timedelta(seconds=settings.schedule_grace_seconds)
+        self._backfill_max = settings.backfill_max
+        self._backoff = Backoff(settings.retry_base_seconds, settings.retry_cap_seconds)
+        self._lanes = asyncio.Semaphore(_LANES_MAX)
+        self._hopeless: set[_Due] = set()
+
+    async def run_once(self) -> int:
+        """Fire every schedule that is due, the longest due first; return how many tasks that made.
+
+        Raises:
+            StoreUnavailableError: the database is out of reach.
+            StoreRefusedError: the database refused a fire; the others were fired.
+        """
+        fired = 0
+        after = _FIRST_PAGE
+        while True:
+            async with self._database.connection() as connection:
+                rows = await connection.fetch(query("due_schedules"), *after, self._page_size_max)
+            fired += await self._fire_page([_Due(row["name"], row["updated_at"]) for row in rows])
+            if len(rows) < self._page_size_max:
+                return fired
+            after = (rows[-1]["next_fire_at"], rows[-1]["name"])
+
+    async def _fire_page(self, due: Sequence[_Due]) -> int:
+        self._hopeless.intersection_update(due)
+        hopeful = [one for one in due if one not in self._hopeless]
+        outcomes = await asyncio.gather(*(self._fire_safely(one) for one in hopeful), return_exceptions=True)
+        fired = sum(outcome for outcome in outcomes if isinstance(outcome, int))
+        if fired:
+            self._store.announce()
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return fired
+
+    async def _fire_safely(self, one: _Due) -> int:
+        try:
+            async with self._lanes:
+                return await self._fire(one.name)
+        except (StoreUnavailableError, StoreRefusedError):
+            raise
+        except Exception:  # one schedule that this release cannot fire must not keep the others from being fired
+            log.exception("schedule.hopeless", schedule=one.name)
+            self._hopeless.add(one)
+            return 0
+
+    async def _fire(self, name: str) -> int:
+        async with self._database.connection() as connection, connection.transaction():
+            row = await connection.fetchrow(query("lock_due_schedule"), name)
+            if row is None:  # fired, changed or removed meanwhile, or just being fired by another scheduler
+                return 0
+            schedule, due = self._decide(row)
+            task_ids = await self._fire_due(connection, schedule, due)
+            last_fire_at = due.fire_times[-1] if due.fire_times else None
+            last_task_id = task_ids[-1] if task_ids else None
+            await connection.execute(query("advance_schedule"), name, due.next_fire_at, last_fire_at, last_task_id)
+        if due.missed_from is not None:
+            policy = schedule.definition.backfill
+            log.warning("schedule.missed", schedule=name, missed_from=due.missed_from, backfill=policy)
+        return len(task_ids)
+
+    def _decide(self, row: asyncpg.Record) -> tuple[Schedule, DueFires]:
+        schedule = schedule_of(row)
+        return schedule, due_fires(
+            schedule.definition,
+            next_fire_at=row["next_fire_at"],
+            now=row["now"],
+            grace=self._grace,
+            backfill_max=self._backfill_max,
+        )
+
+    async def _fire_due(self, connection: asyncpg.Connection, schedule: Schedule, due: DueFires) -> list[UUID]:
+        taken = await connection.fetch(query("taken_fire_times"), schedule.name, due.fire_times)
+        free = sorted({*due.fire_times} - {row["fire_at"] for row in taken})
+        task_ids: list[UUID] = []
+        for fire_at in free:
+            before = task_ids[-1] if task_ids else schedule.last_task_id
+            if await _overlaps(connection, schedule, before):
+                await connection.execute(query("insert_fire"), schedule.name, fire_at, None, "skipped")
+                log.info("schedule.skipped", schedule=schedule.name, fire_at=fire_at, unfinished=str(before))
+                continue
+            task_ids.append(await self._submit(connection, schedule, fire_at))
+        return task_ids
+
+    async def _submit(self, connection: asyncpg.Connection, schedule: Schedule, fire_at: datetime) -> UUID:
+        name = schedule.name
+        appended = await self._commands.submit(
+            specification_of(name, schedule.definition.task, backoff=self._backoff),
+            origin=Origin(actor=source_of(name), causation_id=fire_id(name, fire_at)),
+            connection=connection,
+        )
+        await connection.execute(query("insert_fire"), name, fire_at, appended.task_id, "fired")
+        return appended.task_id
+
+
+async def _overlaps(connection: asyncpg.Connection, schedule: Schedule, before: UUID | None) -> bool:
+    if schedule.definition.overlap is not Overlap.SKIP or before is None:
+        return False
+    return bool(await connection.fetchval(query("is_unfinished"), before))
