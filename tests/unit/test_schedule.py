@@ -181,7 +181,7 @@ def test_a_task_carries_the_name_of_its_schedule() -> None:
         ("n", replace(EVERY_MINUTE, cron="soon"), "cron must be a cron expression of 5 fields, got 'soon'"),
         ("n", replace(EVERY_MINUTE, time_zone="Mars"), "time_zone must be a name of the IANA"),
         ("n", replace(EVERY_MINUTE, starts_at=datetime(2030, 1, 1)), "starts_at must be a time with an offset"),  # noqa: DTZ001
-        ("n", replace(EVERY_MINUTE, starts_at=NOON, ends_at=NOON - MINUTE), "ends_at must be at or after starts_at"),
+        ("n", replace(EVERY_MINUTE, starts_at=NOON, ends_at=NOON - MINUTE), "ends_at must be at or after"),
         ("n", replace(EVERY_MINUTE, task=TaskTemplate(priority=10)), "priority must be between 0 and 9, got 10"),
         ("n", replace(EVERY_MINUTE, task=TaskTemplate(tags=("t",) * 20)), "tags must be at most 20, got 21"),
         ("n", replace(EVERY_MINUTE, task=TaskTemplate(key="")), "key must be 1 to 200 characters"),
