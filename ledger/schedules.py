@@ -13,6 +13,7 @@ import asyncpg
 
 from ledger.bootstrap import Ledger
 from ledger.errors import ScheduleNotFoundError
+from ledger.jsonvalue import storable_text
 from ledger.queries import query
 from ledger.schedule import (
     INSTANT,
@@ -28,6 +29,8 @@ from ledger.schedule import (
 from ledger.schedule_rows import Fire, ScheduleChange, columns_of, definition_text, schedule_of
 from ledger.specification import Backoff
 from ledger.store.records import Appended, Origin
+
+_REASON_CHARS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +197,8 @@ async def _read_back(locked: _Locked) -> Schedule:
 
 async def _record(locked: _Locked, change: str, schedule: Schedule, reason: str, origin: Origin) -> None:
     text = definition_text(schedule.definition, paused=schedule.paused)
-    await locked.connection.execute(
-        query("insert_schedule_change"), locked.name, change, text, origin.actor, reason
-    )
+    kept = storable_text(reason, chars_max=_REASON_CHARS_MAX)
+    await locked.connection.execute(query("insert_schedule_change"), locked.name, change, text, origin.actor, kept)
 
 
 async def _free_time(locked: _Locked) -> datetime:

@@ -76,7 +76,7 @@ async def test_a_due_schedule_submits_its_task_and_moves_on(ledger: Ledger) -> N
     assert (event.kind, event.queue, data["input"], data["priority"], data["key"]) == (
         "mail.send", "mail", {"to": 1}, 7, "k",
     )  # fmt: skip
-    assert data["tags"] == ["a", "schedule:nightly"]
+    assert data["tags"] == ["tenant:a", "schedule:nightly"]
     assert (event.actor, event.correlation_id) == ("schedule:nightly", str(task_id))
     assert event.causation_id == f"schedule:nightly@{due_at:%Y-%m-%dT%H:%M:%S}Z"
     schedule = await _find(ledger)
