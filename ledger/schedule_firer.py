@@ -44,6 +44,7 @@ class ScheduleFirer:
         self._database = ledger.database
         self._store = ledger.store
         self._commands = ledger.commands
+        self._policies = ledger.policies
         self._page_size_max = settings.scheduler_batch_size_max
         self._grace = timedelta(seconds=settings.schedule_grace_seconds)
         self._backfill_max = settings.backfill_max
@@ -71,6 +72,8 @@ class ScheduleFirer:
     async def _fire_page(self, due: Sequence[_Due]) -> int:
         self._hopeless.intersection_update(due)
         hopeful = [one for one in due if one not in self._hopeless]
+        if hopeful:
+            await self._policies.freshen()  # what is paused or limited is held back at once
         outcomes = await asyncio.gather(*(self._fire_safely(one) for one in hopeful), return_exceptions=True)
         fired = sum(outcome for outcome in outcomes if isinstance(outcome, int))
         if fired:

@@ -72,6 +72,7 @@ class Schedules:
         self._database = ledger.database
         self._store = ledger.store
         self._commands = ledger.commands
+        self._policies = ledger.policies
         self._backoff = Backoff(ledger.settings.retry_base_seconds, ledger.settings.retry_cap_seconds)
 
     async def put(
@@ -131,6 +132,7 @@ class Schedules:
         Raises:
             ScheduleNotFoundError: there is none of this name.
         """
+        await self._policies.freshen()
         async with self._locked(name) as locked:
             schedule, connection = locked.known, locked.connection
             fire_at = await _free_time(locked)
