@@ -19,7 +19,7 @@ SELECT name, cron, time_zone, task, backfill, overlap, starts_at, ends_at, pause
 -- name: lock_schedule_name
 -- Holds everybody else off from making, changing or firing by hand a schedule of this name; returns the time.
 SELECT clock_timestamp()
-  FROM (SELECT pg_advisory_xact_lock(19532, hashtext($1)),
+  FROM (SELECT pg_advisory_xact_lock(19536, hashtext($1)),
                set_config('idle_in_transaction_session_timeout', '5000', true)) AS held;
 
 -- name: lock_schedule
