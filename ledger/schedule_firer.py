@@ -36,6 +36,15 @@ class _Due:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Fire:
+    """What becomes of a fire time, as it is recorded."""
+
+    fire_at: datetime
+    task_id: UUID | None
+    outcome: str
+
+
 class ScheduleFirer:
     """Fires what is due; any number of them may run, a fire time is fired once."""
 
@@ -60,17 +69,20 @@ class ScheduleFirer:
             StoreRefusedError: the database refused a fire; the others were fired.
         """
         fired = 0
+        found: set[_Due] = set()
         after = _FIRST_PAGE
         while True:
             async with self._database.connection() as connection:
                 rows = await connection.fetch(query("due_schedules"), *after, self._page_size_max)
-            fired += await self._fire_page([_Due(row["name"], row["updated_at"]) for row in rows])
+            page = [_Due(row["name"], row["updated_at"]) for row in rows]
+            fired += await self._fire_page(page)
+            found.update(page)
             if len(rows) < self._page_size_max:
+                self._hopeless &= found
                 return fired
             after = (rows[-1]["next_fire_at"], rows[-1]["name"])
 
     async def _fire_page(self, due: Sequence[_Due]) -> int:
-        self._hopeless.intersection_update(due)
         hopeful = [one for one in due if one not in self._hopeless]
         if hopeful:
             await self._policies.freshen()  # what is paused or limited is held back at once
@@ -100,13 +112,19 @@ class ScheduleFirer:
             if row is None:  # fired, changed or removed meanwhile, or just being fired by another scheduler
                 return 0
             schedule, due = self._decide(row)
-            task_ids = await self._fire_due(connection, schedule, due)
-            last_fire_at = due.fire_times[-1] if due.fire_times else None
-            last_task_id = task_ids[-1] if task_ids else None
-            await connection.execute(query("advance_schedule"), name, due.next_fire_at, last_fire_at, last_task_id)
-        if due.missed_from is not None:
-            policy = schedule.definition.backfill
-            log.warning("schedule.missed", schedule=name, missed_from=due.missed_from, backfill=policy)
+            fires = await self._fire_due(connection, schedule, due)
+            task_ids = [fire.task_id for fire in fires if fire.task_id is not None]
+            await connection.execute(
+                query("record_fires"),
+                name,
+                [fire.fire_at for fire in fires],
+                [fire.task_id for fire in fires],
+                [fire.outcome for fire in fires],
+                due.next_fire_at,
+                due.fire_times[-1] if due.fire_times else None,
+                task_ids[-1] if task_ids else None,
+            )
+        _tell(schedule, due, fires)
         return len(task_ids)
 
     def _decide(self, row: asyncpg.Record) -> tuple[Schedule, DueFires]:
@@ -119,18 +137,19 @@ class ScheduleFirer:
             backfill_max=self._backfill_max,
         )
 
-    async def _fire_due(self, connection: asyncpg.Connection, schedule: Schedule, due: DueFires) -> list[UUID]:
+    async def _fire_due(
+        self, connection: asyncpg.Connection, schedule: Schedule, due: DueFires
+    ) -> Sequence[_Fire]:
         taken = await connection.fetch(query("taken_fire_times"), schedule.name, due.fire_times)
-        free = sorted({*due.fire_times} - {row["fire_at"] for row in taken})
-        task_ids: list[UUID] = []
-        for fire_at in free:
-            before = task_ids[-1] if task_ids else schedule.last_task_id
+        fires: list[_Fire] = []
+        before = schedule.last_task_id
+        for fire_at in sorted({*due.fire_times} - {row["fire_at"] for row in taken}):
             if await _overlaps(connection, schedule, before):
-                await connection.execute(query("insert_fire"), schedule.name, fire_at, None, "skipped")
-                log.info("schedule.skipped", schedule=schedule.name, fire_at=fire_at, unfinished=str(before))
+                fires.append(_Fire(fire_at, None, "skipped"))
                 continue
-            task_ids.append(await self._submit(connection, schedule, fire_at))
-        return task_ids
+            before = await self._submit(connection, schedule, fire_at)
+            fires.append(_Fire(fire_at, before, "fired"))
+        return fires
 
     async def _submit(self, connection: asyncpg.Connection, schedule: Schedule, fire_at: datetime) -> UUID:
         name = schedule.name
@@ -139,7 +158,6 @@ class ScheduleFirer:
             origin=Origin(actor=source_of(name), causation_id=fire_id(name, fire_at)),
             connection=connection,
         )
-        await connection.execute(query("insert_fire"), name, fire_at, appended.task_id, "fired")
         return appended.task_id
 
 
@@ -147,3 +165,12 @@ async def _overlaps(connection: asyncpg.Connection, schedule: Schedule, before: 
     if schedule.definition.overlap is not Overlap.SKIP or before is None:
         return False
     return bool(await connection.fetchval(query("is_unfinished"), before))
+
+
+def _tell(schedule: Schedule, due: DueFires, fires: Sequence[_Fire]) -> None:
+    if due.missed_from is not None:
+        policy = schedule.definition.backfill
+        log.warning("schedule.missed", schedule=schedule.name, missed_from=due.missed_from, backfill=policy)
+    for fire in fires:
+        if fire.task_id is None:
+            log.info("schedule.skipped", schedule=schedule.name, fire_at=fire.fire_at)

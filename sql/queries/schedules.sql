@@ -68,13 +68,18 @@ DELETE FROM ledger.schedules WHERE name = $1;
 SELECT fire_at FROM ledger.schedule_fires WHERE schedule = $1 AND fire_at = ANY ($2::timestamptz[]);
 
 -- name: insert_fire
--- Takes a fire time, for the task of the same transaction or for none; a time that is taken fails all of it.
+-- Takes a fire time for the task of the same transaction; a time that is taken fails all of it.
 INSERT INTO ledger.schedule_fires (schedule, fire_at, task_id, outcome) VALUES ($1, $2, $3, $4);
 
--- name: advance_schedule
--- Notes how far a schedule has fired; times only move on.
+-- name: record_fires
+-- Takes the fire times of a round, and notes how far the schedule has come; a time that is taken fails all of it.
+WITH fired AS (
+    INSERT INTO ledger.schedule_fires (schedule, fire_at, task_id, outcome)
+    SELECT $1, fire_at, task_id, outcome
+      FROM unnest($2::timestamptz[], $3::uuid[], $4::text[]) AS fire (fire_at, task_id, outcome)
+)
 UPDATE ledger.schedules
-   SET next_fire_at = $2, last_fire_at = greatest(last_fire_at, $3), last_task_id = coalesce($4, last_task_id)
+   SET next_fire_at = $5, last_fire_at = greatest(last_fire_at, $6), last_task_id = coalesce($7, last_task_id)
  WHERE name = $1;
 
 -- name: note_fired_by_hand

@@ -223,18 +223,22 @@ async def test_a_fire_is_skipped_exactly_while_the_task_before_it_is_unfinished(
         assert outcomes == ["fired", "fired" if is_finished else "skipped"], name
 
 
-async def test_a_schedule_that_cannot_be_fired_does_not_keep_others_from_it(ledger: Ledger) -> None:
-    await _set(ledger, YEARLY, name="broken")
-    await _set(ledger, YEARLY)
-    await execute(ledger, "UPDATE ledger.schedules SET cron = 'whenever' WHERE name = 'broken'")
-    await _make_due(ledger, None)
-    firer = ScheduleFirer(ledger)
+async def test_schedules_that_cannot_be_fired_keep_no_other_from_it_and_are_told_of_once(
+    database_url: str,
+) -> None:
+    async with opened(database_url, scheduler_batch_size_max=2) as ledger:
+        for name in ("bad-1", "bad-2", "bad-3", "good"):
+            await _set(ledger, YEARLY, name=name)
+        await execute(ledger, "UPDATE ledger.schedules SET cron = 'whenever' WHERE name LIKE 'bad%'")
+        await _make_due(ledger, None)
+        firer = ScheduleFirer(ledger)
 
-    with capture_logs() as logs:
-        counts = [await firer.run_once(), await firer.run_once()]
+        with capture_logs() as logs:
+            counts = [await firer.run_once() for _ in range(3)]
 
-    assert counts == [1, 0]
-    assert [line["schedule"] for line in logs if line["event"] == "schedule.hopeless"] == ["broken"]
+    assert counts == [1, 0, 0]
+    hopeless = [line["schedule"] for line in logs if line["event"] == "schedule.hopeless"]
+    assert sorted(hopeless) == ["bad-1", "bad-2", "bad-3"]
 
 
 async def test_a_refusal_of_the_database_is_said_once_the_others_are_fired(ledger: Ledger) -> None:
