@@ -21,6 +21,8 @@ from ledger.schedule import Schedule
 from ledger.schedules import Schedules
 from ledger.settings import load_settings
 from ledger.store.records import Origin
+from worker.registry import load_registry
+from worker.scheduled import put_declared
 
 _PAGE_SIZE = 500
 _CHANGES_SHOWN_MAX = 1000
@@ -92,6 +94,25 @@ async def run_set(
             name, definition, paused=given.paused, reason=given.reason, origin=_origin()
         )
     _print_schedule(kept.schedule, as_json=as_json)
+
+
+async def run_apply(apps: tuple[str, ...] | None, database_url: str | None, *, as_json: bool) -> None:
+    """Set the schedules that the modules declare, and print them.
+
+    Raises:
+        ConfigurationError: a module cannot be imported, or a declaration is out of its bounds.
+    """
+    settings = load_settings(database_url=database_url, worker_apps=apps)
+    registry = load_registry(settings.worker_apps)
+    async with open_ledger(start_up(settings, role="schedules")) as ledger:
+        kept = await put_declared(ledger, registry, origin=_origin())
+    if as_json:
+        _print_json({"schedules": [schedule_body(one.schedule) for one in kept]})
+        return
+    for one in kept:
+        typer.echo(_line(one.schedule))
+    if not kept:
+        typer.echo("no handler declares a schedule")
 
 
 async def run_turn(name: str, database_url: str | None, *, paused: bool, reason: str, as_json: bool) -> None:

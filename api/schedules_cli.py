@@ -75,6 +75,22 @@ def set_schedule(  # noqa: PLR0913 - an option for each field
 
 
 @app.command()
+def apply(
+    apps: Annotated[
+        list[str] | None,
+        typer.Option("--app", help="A module with handlers; may be given again (LEDGER_APPS)."),
+    ] = None,
+    database_url: DatabaseUrl = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Set the schedules that the handlers of your modules declare; removes none."""
+    from api.schedule_commands import run_apply  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_apply(tuple(apps) if apps else None, database_url, as_json=as_json))
+
+
+@app.command()
 def pause(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
     """Fire no more until it is resumed."""
     from api.schedule_commands import run_turn  # noqa: PLC0415 - keeps `--help` fast
