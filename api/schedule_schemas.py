@@ -91,7 +91,7 @@ class ScheduleListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after: str = Field("", max_length=64, description="Only names after this one: the `next_after` of a page.")
+    after: Text = Field("", max_length=64, description="Only names after this one: the `next_after` of a page.")
     limit: int | None = Field(None, ge=1, description=f"How many schedules at most; {LISTED_DEFAULT} when absent.")
 
 

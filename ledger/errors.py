@@ -34,7 +34,7 @@ class ScheduleNotFoundError(LedgerError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"there is no schedule {name!r}")
+        super().__init__(f"there is no schedule {_shortened(name)}")
 
 
 class WrongExpectedVersionError(LedgerError):

@@ -113,9 +113,14 @@ class DueFires:
     next_fire_at: datetime | None
 
 
+def is_name(name: str) -> bool:
+    """Return whether a schedule can have this name."""
+    return bool(_NAME.fullmatch(name))
+
+
 def check_name(name: str) -> None:
     """Raise InvalidValueError where a schedule cannot have this name."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise InvalidValueError(field="name", bound="1 to 64 characters of a-z 0-9 _ -", value=name)
 
 

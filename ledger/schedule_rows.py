@@ -6,6 +6,7 @@ from typing import cast
 from uuid import UUID
 
 import asyncpg
+import orjson
 from pydantic import JsonValue
 
 from ledger.jsonvalue import DEPTH_MAX, decode_json, encode_json
@@ -92,6 +93,13 @@ def definition_text(definition: ScheduleDefinition, *, paused: bool) -> str:
         **{name: None if time is None else time.isoformat() for name, time in times.items()},
     }
     return encode_json(shown, field="task", depth_max=DEPTH_MAX + 1)  # one level more than in its own column
+
+
+def is_same(one: ScheduleDefinition, other: ScheduleDefinition) -> bool:
+    """Return whether two definitions are the same as JSON, where true is not 1 and names have no order."""
+    texts = [definition_text(definition, paused=False) for definition in (one, other)]
+    first, second = (orjson.dumps(orjson.loads(text), option=orjson.OPT_SORT_KEYS) for text in texts)
+    return first == second
 
 
 def task_as_dict(task: TaskTemplate) -> dict[str, JsonValue]:

@@ -22,11 +22,12 @@ from ledger.schedule import (
     check_definition,
     fire_id,
     fire_times,
+    is_name,
     next_fire_after_change,
     specification_of,
     time_by_hand,
 )
-from ledger.schedule_rows import Fire, ScheduleChange, columns_of, definition_text, schedule_of
+from ledger.schedule_rows import Fire, ScheduleChange, columns_of, definition_text, is_same, schedule_of
 from ledger.specification import Backoff
 from ledger.store.records import Appended, Origin
 
@@ -95,7 +96,7 @@ class Schedules:
         async with self._locked(name) as locked:
             known = locked.schedule
             is_paused = known is not None and known.paused if paused is None else paused
-            if known is not None and (known.definition, known.paused) == (definition, is_paused):
+            if known is not None and known.paused is is_paused and is_same(known.definition, definition):
                 return Kept(known, created=False)
             next_fire_at = next_fire_after_change(definition, known=known, paused=is_paused, now=locked.now)
             statement = query("insert_schedule") if known is None else query("update_schedule")
@@ -153,6 +154,7 @@ class Schedules:
         Raises:
             ScheduleNotFoundError: there is none of this name.
         """
+        _check_known(name)
         async with self._database.connection() as connection:
             row = await connection.fetchrow(query("find_schedule"), name)
             fires = await connection.fetch(query("recent_fires"), name, fires_max)
@@ -167,7 +169,12 @@ class Schedules:
             return [schedule_of(row) for row in await connection.fetch(query("list_schedules"), after, limit)]
 
     async def changes(self, name: str, *, after_id: int, limit: int) -> Sequence[ScheduleChange]:
-        """Return the changes of the schedules that have or had this name, oldest first."""
+        """Return the changes of the schedules that have or had this name, oldest first.
+
+        Raises:
+            ScheduleNotFoundError: none can have this name.
+        """
+        _check_known(name)
         async with self._database.connection() as connection:
             rows = await connection.fetch(query("read_schedule_changes"), name, after_id, limit)
         return [ScheduleChange(*row) for row in rows]
@@ -186,10 +193,16 @@ class Schedules:
 
     @asynccontextmanager
     async def _locked(self, name: str) -> AsyncIterator[_Locked]:
+        _check_known(name)
         async with self._database.connection() as connection, connection.transaction():
             now = await connection.fetchval(query("lock_schedule_name"), name)
             row = await connection.fetchrow(query("lock_schedule"), name)
             yield _Locked(connection, now, name, None if row is None else schedule_of(row))
+
+
+def _check_known(name: str) -> None:
+    if not is_name(name):
+        raise ScheduleNotFoundError(name)
 
 
 async def _read_back(locked: _Locked) -> Schedule:

@@ -170,6 +170,9 @@ async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient) -> None
         response = await client.request(method, path)
         assert_problem(response, 404, "there is no schedule 'nightly'")
         assert response.json()["type"] == "urn:task-ledger:problem:schedule-not-found"
+    for path in ("/schedules/%00", "/schedules/No", "/schedules/%00/changes", f"/schedules/{'n' * 999}"):
+        assert_problem(await client.get(path), 404, "there is no schedule '")
+    assert_problem(await client.get("/schedules", params={"after": "\0"}), 400, "Invalid request query: after")
     assert (await client.get(f"{NIGHTLY}/changes")).json() == {"changes": [], "next_after_id": None}
 
 

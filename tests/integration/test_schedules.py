@@ -9,6 +9,7 @@ from functools import partial
 from uuid import UUID
 
 import pytest
+from pydantic import JsonValue
 from structlog.testing import capture_logs
 
 from ledger.bootstrap import Ledger
@@ -316,6 +317,18 @@ async def test_setting_it_again_loses_no_fire_that_is_due(ledger: Ledger) -> Non
     await ScheduleFirer(ledger).run_once()
 
     assert [fire[0] for fire in await _fires(ledger)] == [due_at]
+
+
+async def test_setting_what_is_set_already_is_no_change_but_any_other_json_is(ledger: Ledger) -> None:
+    schedules = Schedules(ledger)
+    values: list[JsonValue] = [{"aa": 1.0, "b": [True]}, {"b": [True], "aa": 1.0}, {"aa": 1.0, "b": [1]}]
+    for value in values:
+        await _set(ledger, replace(YEARLY, task=TaskTemplate(input=value)))
+
+    changes = await schedules.changes("nightly", after_id=0, limit=10)
+
+    assert [json.loads(change.definition)["task"]["input"]["b"] for change in changes] == [[True], [1]]
+    assert [change.change for change in changes] == ["created", "changed"]
 
 
 async def test_many_that_make_the_same_schedule_at_once_make_one(ledger: Ledger) -> None:
