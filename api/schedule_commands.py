@@ -1,207 +1,140 @@
-"""What `taskledger schedules …` does: the same as the API, in lines for people or as the API's JSON."""
+"""`taskledger schedules …`: the options of the commands; api.schedules has what they do."""
 
-import getpass
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import Mapping
+from typing import Annotated
 
-import orjson
 import typer
-from pydantic import ValidationError
 
-from api.json_response import timestamp, to_json
-from api.schedule_schemas import ScheduleBody
-from api.schedules import FIRES_SHOWN, changes_page, definition_of, schedule_body
-from api.validation import sentence_of
-from ledger.bootstrap import Ledger, open_ledger
-from ledger.errors import ConfigurationError, InvalidValueError
-from ledger.roles import start_up
-from ledger.schedule import Schedule
-from ledger.schedules import Schedules
-from ledger.settings import load_settings
-from ledger.store.records import Origin
-from worker.registry import load_registry
-from worker.scheduled import put_declared
+from ledger.cli import DatabaseUrl
+from ledger.process import run_command
 
-_PAGE_SIZE = 500
-_CHANGES_SHOWN_MAX = 1000
+app = typer.Typer(no_args_is_help=True, help="Submit tasks again and again, by cron expressions.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 characters of a-z 0-9 _ -.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the changes.")]
 
 
-async def run_list(database_url: str | None, *, as_json: bool) -> None:
-    """Print a line for each schedule, or what the API answers with all of them on one page."""
-    async with _opened(database_url) as ledger:
-        found = await _all(Schedules(ledger))
-    if as_json:
-        _print_json({"schedules": [schedule_body(one) for one in found], "next_after": None})
-        return
-    for one in found:
-        typer.echo(_line(one))
-    if not found:
-        typer.echo("there are no schedules")
+@app.command("list")
+def list_schedules(database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+    """Show every schedule with its next fire time."""
+    from api.schedules import run_list  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_list(database_url, as_json=as_json))
 
 
-async def run_show(name: str, database_url: str | None, *, as_json: bool) -> None:
-    """Print a schedule with what it fires next, what it fired last, and its changes."""
-    async with _opened(database_url) as ledger:
-        schedules = Schedules(ledger)
-        schedule, upcoming, fires = await schedules.find(name, fires_max=FIRES_SHOWN)
-        changes = await schedules.changes(name, after_id=0, limit=_CHANGES_SHOWN_MAX)
-    body = schedule_body(schedule)
-    if as_json:
-        shown = changes_page(changes, limit=_CHANGES_SHOWN_MAX)["changes"]
-        _print_json({**body, "next_fires": upcoming, "recent_fires": fires, "changes": shown})
-        return
-    for field, value in body.items():
-        typer.echo(f"{field:<13} {_text(value)}")
-    for time in upcoming:
-        typer.echo(f"fires at      {timestamp(time)}")
-    for fire in fires:
-        typer.echo(f"{fire.outcome:<13} {timestamp(fire.fire_at)} {fire.task_id or ''}".rstrip())
-    for change in changes:
-        why = f": {change.reason}" if change.reason else ""
-        typer.echo(f"{change.change:<13} {timestamp(change.recorded_at)} by {change.actor}{why}")
+@app.command()
+def show(name: Name, database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+    """Show a schedule, its next five fire times and its latest fires."""
+    from api.schedules import run_show  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_show(name, database_url, as_json=as_json))
 
 
-async def run_set(
-    name: str,
-    fields: Mapping[str, object],
-    task: Mapping[str, object],
-    task_input: str | None,
+@app.command()
+def changes(
+    name: Name,
+    database_url: DatabaseUrl = None,
     *,
-    database_url: str | None,
-    as_json: bool,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
+    as_json: Json = False,
 ) -> None:
-    """Make or replace a schedule, and print it.
+    """Show who changed a schedule, when and why, newest first; it may have been removed since."""
+    from api.schedules import run_changes  # noqa: PLC0415 - keeps `--help` fast
 
-    Args:
-        name: 1 to 64 characters of a-z 0-9 _ -.
-        fields: the body that the API takes, but its task.
-        task: the task, but its input.
-        task_input: the input as JSON text.
-        database_url: None stands for the configured one.
-        as_json: print what the API answers.
-
-    Raises:
-        InvalidValueError: a field is out of its bound.
-        ConfigurationError: a field is not of its type.
-    """
-    settings = load_settings(database_url=database_url)
-    given = _body(fields, task, task_input)
-    definition = definition_of(given, settings)
-    async with _opened(database_url) as ledger:
-        kept = await Schedules(ledger).put(
-            name, definition, paused=given.paused, reason=given.reason, origin=_origin()
-        )
-    _print_schedule(kept.schedule, as_json=as_json)
+    run_command(run_changes(name, database_url, limit=limit, as_json=as_json))
 
 
-async def run_apply(apps: tuple[str, ...] | None, database_url: str | None, *, as_json: bool) -> None:
-    """Set the schedules that the modules declare, and print them.
+@app.command("set")
+def set_schedule(  # noqa: PLR0913 - an option for each field
+    name: Name,
+    *,
+    cron: Annotated[str, typer.Option("--cron", help="Five fields, for example '30 2 * * MON-FRI'.")],
+    time_zone: Annotated[str | None, typer.Option("--time-zone", help="For example Europe/Berlin; UTC.")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Which handler runs the task.")] = None,
+    queue: Annotated[str | None, typer.Option("--queue", help="Which workers get it.")] = None,
+    task_input: Annotated[str | None, typer.Option("--input", metavar="JSON", help="What it gets.")] = None,
+    priority: Annotated[int | None, typer.Option("--priority", help="0 (last) to 9 (first).")] = None,
+    max_attempts: Annotated[int | None, typer.Option("--max-attempts", help="How many may fail.")] = None,
+    timeout_s: Annotated[float | None, typer.Option("--timeout-s", help="How long one may run.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="May be given again.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="What limits by key count it under.")] = None,
+    backfill: Annotated[
+        str | None, typer.Option("--backfill", help="none, latest or all of the missed fires; latest.")
+    ] = None,
+    overlap: Annotated[
+        str | None, typer.Option("--overlap", help="allow, or skip while the task before is unfinished; allow.")
+    ] = None,
+    starts_at: Annotated[str | None, typer.Option("--starts-at", metavar="TIME", help="None before.")] = None,
+    ends_at: Annotated[str | None, typer.Option("--ends-at", metavar="TIME", help="None after.")] = None,
+    paused: Annotated[bool | None, typer.Option("--paused/--running", help="As it is.")] = None,
+    reason: Reason = "",
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Make a schedule, or replace the one of this name; what is not given has its default."""
+    from api.schedules import run_set  # noqa: PLC0415 - keeps `--help` fast
 
-    Raises:
-        ConfigurationError: a module cannot be imported, or a declaration is out of its bounds.
-    """
-    settings = load_settings(database_url=database_url, worker_apps=apps)
-    registry = load_registry(settings.worker_apps)
-    async with open_ledger(start_up(settings, role="schedules")) as ledger:
-        kept = await put_declared(ledger, registry, origin=_origin())
-    if as_json:
-        _print_json({"schedules": [schedule_body(one.schedule) for one in kept]})
-        return
-    for one in kept:
-        typer.echo(_line(one.schedule))
-    if not kept:
-        typer.echo("no handler declares a schedule")
-
-
-async def run_turn(name: str, database_url: str | None, *, paused: bool, reason: str, as_json: bool) -> None:
-    """Pause or resume a schedule, and print it."""
-    async with _opened(database_url) as ledger:
-        schedules = Schedules(ledger)
-        turn = schedules.pause if paused else schedules.resume
-        schedule = await turn(name, reason=reason, origin=_origin())
-    _print_schedule(schedule, as_json=as_json)
-
-
-async def run_remove(name: str, database_url: str | None, *, reason: str, as_json: bool) -> None:
-    """Remove a schedule, and say so."""
-    async with _opened(database_url) as ledger:
-        await Schedules(ledger).remove(name, reason=reason, origin=_origin())
-    if as_json:
-        _print_json({"removed": name})
-        return
-    typer.echo(f"removed {name}")
-
-
-async def run_fire(name: str, database_url: str | None, *, reason: str, as_json: bool) -> None:
-    """Fire a schedule by hand, and print its task."""
-    async with _opened(database_url) as ledger:
-        fired = await Schedules(ledger).fire(name, reason=reason, origin=_origin())
-    task_id = fired.appended.task_id
-    if as_json:
-        _print_json({"schedule": name, "fire_at": fired.fire_at, "task_id": task_id})
-        return
-    typer.echo(f"fired {name} at {timestamp(fired.fire_at)}: task {task_id}")
-
-
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="schedules")) as ledger:
-        yield ledger
-
-
-async def _all(schedules: Schedules) -> Sequence[Schedule]:
-    found: list[Schedule] = []
-    while True:
-        page = await schedules.list(after=found[-1].name if found else "", limit=_PAGE_SIZE)
-        found.extend(page)
-        if len(page) < _PAGE_SIZE:
-            return found
-
-
-def _body(fields: Mapping[str, object], task: Mapping[str, object], task_input: str | None) -> ScheduleBody:
-    try:
-        value = {} if task_input is None else {"input": orjson.loads(task_input)}
-    except orjson.JSONDecodeError as error:
-        raise InvalidValueError(field="--input", bound="JSON, for example '\"text\"'", value=task_input) from error
-    try:
-        return ScheduleBody.model_validate_json(json.dumps({**fields, "task": {**task, **value}}))
-    except ValidationError as error:
-        raise ConfigurationError(sentence_of(error.errors(include_url=False))) from error
-
-
-def _origin() -> Origin:
-    try:
-        return Origin(actor=f"user:{getpass.getuser()}")
-    except (KeyError, OSError, ImportError):  # a user id without a name, as containers have it
-        return Origin(actor="user")
-
-
-def _print_schedule(schedule: Schedule, *, as_json: bool) -> None:
-    if as_json:
-        _print_json(schedule_body(schedule))
-        return
-    typer.echo(_line(schedule))
-
-
-def _print_json(content: Mapping[str, object]) -> None:
-    typer.echo(to_json(content).decode())
-
-
-def _line(schedule: Schedule) -> str:
-    definition = schedule.definition
-    next_fire_at = schedule.next_fire_at
-    state = "paused" if schedule.paused else "ended"
-    then = state if next_fire_at is None else f"next {timestamp(next_fire_at)}"
-    return (
-        f"{schedule.name:<20} {definition.cron:<20} {definition.time_zone:<16} {definition.task.kind:<20} {then}"
+    task = {
+        "kind": kind, "queue": queue, "priority": priority, "max_attempts": max_attempts, "timeout_s": timeout_s,
+        "tags": tags, "key": key,
+    }  # fmt: skip
+    fields = {
+        "cron": cron, "time_zone": time_zone, "backfill": backfill, "overlap": overlap, "starts_at": starts_at,
+        "ends_at": ends_at, "paused": paused, "reason": reason,
+    }  # fmt: skip
+    run_command(
+        run_set(name, _given(fields), _given(task), task_input, database_url=database_url, as_json=as_json)
     )
 
 
-def _text(value: object) -> str:
-    if isinstance(value, datetime):
-        return timestamp(value)
-    if isinstance(value, dict):
-        return to_json(value).decode()
-    return "-" if value is None else str(value)
+@app.command()
+def apply(
+    apps: Annotated[
+        list[str] | None,
+        typer.Option("--app", help="A module with handlers; may be given again (LEDGER_APPS)."),
+    ] = None,
+    database_url: DatabaseUrl = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Set the schedules that the handlers of your modules declare; removes none."""
+    from api.schedules import run_apply  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_apply(tuple(apps) if apps else None, database_url, as_json=as_json))
+
+
+@app.command()
+def pause(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+    """Fire no more until it is resumed."""
+    from api.schedules import run_turn  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_turn(name, database_url, paused=True, reason=reason, as_json=as_json))
+
+
+@app.command()
+def resume(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+    """Fire again, from now on."""
+    from api.schedules import run_turn  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_turn(name, database_url, paused=False, reason=reason, as_json=as_json))
+
+
+@app.command()
+def remove(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+    """Remove a schedule; what it fired, and who changed it, is kept."""
+    from api.schedules import run_remove  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_remove(name, database_url, reason=reason, as_json=as_json))
+
+
+@app.command()
+def fire(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+    """Submit its task now."""
+    from api.schedules import run_fire  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_fire(name, database_url, reason=reason, as_json=as_json))
+
+
+def _given(fields: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if value is not None}

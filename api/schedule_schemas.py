@@ -25,7 +25,6 @@ from ledger.specification import (
 )
 
 LISTED_DEFAULT = 100
-_ID_MAX = 9_223_372_036_854_775_807
 
 
 class ScheduledTask(BaseModel):
@@ -95,23 +94,6 @@ class ScheduleListQuery(BaseModel):
     limit: int | None = Field(None, ge=1, description=f"How many schedules at most; {LISTED_DEFAULT} when absent.")
 
 
-class ScheduleChangesQuery(BaseModel):
-    """Which changes of a schedule to show."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    after_id: int = Field(0, ge=0, le=_ID_MAX, description="Only the changes after this one.")
-    limit: int | None = Field(None, ge=1, description=f"How many changes at most; {LISTED_DEFAULT} when absent.")
-
-
-class ReasonQuery(BaseModel):
-    """Why somebody removes a schedule."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Text = Field("", max_length=REASON_CHARS_MAX)
-
-
 class ScheduledTaskShown(BaseModel):
     """The task that each fire submits."""
 
@@ -179,10 +161,10 @@ class ScheduleChangeShown(BaseModel):
 
 
 class ScheduleChanges(BaseModel):
-    """A page of the changes of a schedule, oldest first."""
+    """A page of the changes of a schedule, newest first."""
 
     changes: list[ScheduleChangeShown]
-    next_after_id: int | None = Field(description="Ask for the next page with it; null on the last one.")
+    next_before: int | None = Field(description="Ask for the next page with it; null on the last one.")
 
 
 class FiredByHandShown(BaseModel):

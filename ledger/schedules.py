@@ -168,15 +168,15 @@ class Schedules:
         async with self._database.connection() as connection:
             return [schedule_of(row) for row in await connection.fetch(query("list_schedules"), after, limit)]
 
-    async def changes(self, name: str, *, after_id: int, limit: int) -> Sequence[ScheduleChange]:
-        """Return the changes of the schedules that have or had this name, oldest first.
+    async def changes(self, name: str, *, before: int | None, limit: int) -> Sequence[ScheduleChange]:
+        """Return the changes of the schedules that have or had this name, newest first, before an id.
 
         Raises:
             ScheduleNotFoundError: none can have this name.
         """
         _check_known(name)
         async with self._database.connection() as connection:
-            rows = await connection.fetch(query("read_schedule_changes"), name, after_id, limit)
+            rows = await connection.fetch(query("read_schedule_changes"), name, before, limit)
         return [ScheduleChange(*row) for row in rows]
 
     async def _turn(self, name: str, *, paused: bool, reason: str, origin: Origin) -> Schedule:

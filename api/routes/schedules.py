@@ -13,20 +13,19 @@ from api.errors import InvalidRequestError, Part
 from api.json_response import JsonResponse
 from api.openapi import body_of, problems
 from api.origin import origin_of
+from api.queue_schemas import ChangesQuery, ReasonQuery
 from api.routes.submit import POSITION_HEADER
+from api.schedule_bodies import FIRES_SHOWN, changes_page, definition_of, listing_page, schedule_body
 from api.schedule_schemas import (
     LISTED_DEFAULT,
     FiredByHandShown,
-    ReasonQuery,
     ScheduleBody,
     ScheduleChanges,
-    ScheduleChangesQuery,
     ScheduleList,
     ScheduleListed,
     ScheduleListQuery,
     ScheduleShown,
 )
-from api.schedules import FIRES_SHOWN, changes_page, definition_of, listing_page, schedule_body
 from api.schemas import Reason
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError
@@ -94,10 +93,10 @@ class ScheduleRoutes:
         schedule, upcoming, fires = await self._schedules.find(name, fires_max=FIRES_SHOWN)
         return JsonResponse({**schedule_body(schedule), "next_fires": upcoming, "recent_fires": fires})
 
-    async def changes(self, name: str, asked: Annotated[ScheduleChangesQuery, Query()]) -> JsonResponse:
-        """Show who changed a schedule, oldest change first; they outlive it."""
+    async def changes(self, name: str, asked: Annotated[ChangesQuery, Query()]) -> JsonResponse:
+        """Show who changed a schedule, when and why, newest first; the changes outlive it."""
         limit = self._limit(asked.limit)
-        found = await self._schedules.changes(name, after_id=asked.after_id, limit=limit + 1)
+        found = await self._schedules.changes(name, before=asked.before, limit=limit + 1)
         return JsonResponse(changes_page(found, limit=limit))
 
     async def put(self, name: str, request: Request) -> JsonResponse:

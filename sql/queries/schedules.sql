@@ -108,9 +108,9 @@ SELECT fire_at, task_id, outcome, recorded_at
 INSERT INTO ledger.schedule_changes (schedule, change, definition, actor, reason) VALUES ($1, $2, $3, $4, $5);
 
 -- name: read_schedule_changes
--- A page of the changes of one schedule, oldest first; they outlive it.
+-- A page of the changes of one schedule, newest first, of those before $2 where that is given; they outlive it.
 SELECT id, schedule, change, definition, actor, reason, recorded_at
   FROM ledger.schedule_changes
- WHERE schedule = $1 AND id > $2
- ORDER BY id
+ WHERE schedule = $1 AND ($2::bigint IS NULL OR id < $2)
+ ORDER BY id DESC
  LIMIT $3;

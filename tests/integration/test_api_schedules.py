@@ -112,11 +112,11 @@ async def test_what_is_removed_leaves_its_changes_and_fires(client: httpx.AsyncC
     assert (removed.status_code, removed.content) == (204, b"")
     assert_problem(await client.get(NIGHTLY), 404, "there is no schedule 'nightly'")
     page = (await client.get(f"{NIGHTLY}/changes", params={"limit": 2})).json()
-    rest = (await client.get(f"{NIGHTLY}/changes", params={"after_id": page["next_after_id"]})).json()
+    rest = (await client.get(f"{NIGHTLY}/changes", params={"before": page["next_before"]})).json()
     assert [(one["change"], one["actor"], one["reason"]) for one in [*page["changes"], *rest["changes"]]] == [
-        ("created", "client", "new"),
-        ("fired", "client", ""),
         ("removed", "client", "not needed"),
+        ("fired", "client", ""),
+        ("created", "client", "new"),
     ]
     assert rest["changes"][0]["definition"]["cron"] == "* * * * *"
     assert len(await fetch(ledger, "SELECT FROM ledger.schedule_fires WHERE schedule = 'nightly'")) == 1
@@ -173,7 +173,7 @@ async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient) -> None
     for path in ("/schedules/%00", "/schedules/No", "/schedules/%00/changes", f"/schedules/{'n' * 999}"):
         assert_problem(await client.get(path), 404, "there is no schedule '")
     assert_problem(await client.get("/schedules", params={"after": "\0"}), 400, "Invalid request query: after")
-    assert (await client.get(f"{NIGHTLY}/changes")).json() == {"changes": [], "next_after_id": None}
+    assert (await client.get(f"{NIGHTLY}/changes")).json() == {"changes": [], "next_before": None}
 
 
 async def test_every_answer_has_what_the_document_says(client: httpx.AsyncClient) -> None:

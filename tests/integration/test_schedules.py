@@ -296,7 +296,7 @@ async def test_every_change_is_kept_with_who_when_and_why_and_cannot_be_altered(
     for act in (schedules.pause, schedules.pause, schedules.resume, schedules.fire, schedules.remove):
         await act("nightly", reason="so", origin=origin)
 
-    changes = await schedules.changes("nightly", after_id=0, limit=10)
+    changes = (await schedules.changes("nightly", before=None, limit=10))[::-1]
 
     assert [change.change for change in changes] == [
         "created", "changed", "paused", "resumed", "fired", "removed",
@@ -325,7 +325,7 @@ async def test_setting_what_is_set_already_is_no_change_but_any_other_json_is(le
     for value in values:
         await _set(ledger, replace(YEARLY, task=TaskTemplate(input=value)))
 
-    changes = await schedules.changes("nightly", after_id=0, limit=10)
+    changes = (await schedules.changes("nightly", before=None, limit=10))[::-1]
 
     assert [json.loads(change.definition)["task"]["input"]["b"] for change in changes] == [[True], [1]]
     assert [change.change for change in changes] == ["created", "changed"]
@@ -337,7 +337,7 @@ async def test_many_that_make_the_same_schedule_at_once_make_one(ledger: Ledger)
     )
 
     assert sum(one.created for one in kept) == 1
-    assert len(await Schedules(ledger).changes("nightly", after_id=0, limit=10)) == 1
+    assert len(await Schedules(ledger).changes("nightly", before=None, limit=10)) == 1
 
 
 async def test_what_is_out_of_bounds_or_not_there_changes_nothing(ledger: Ledger) -> None:
@@ -350,7 +350,7 @@ async def test_what_is_out_of_bounds_or_not_there_changes_nothing(ledger: Ledger
         with pytest.raises(ScheduleNotFoundError):
             await act("nightly", reason="", origin=CLIENT)
 
-    assert await schedules.changes("nightly", after_id=0, limit=10) == []
+    assert await schedules.changes("nightly", before=None, limit=10) == []
     assert await _count_events(ledger) == 0
 
 
