@@ -16,6 +16,7 @@ from api.routes.commands import CommandRoutes
 from api.routes.health import HealthRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
+from api.routes.schedules import ScheduleRoutes
 from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
 from ledger.bootstrap import Ledger
@@ -44,6 +45,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         QueueRoutes(ledger),
     ):
         routes.add_to(app)
+    ScheduleRoutes(ledger).add_to(app)
     app.router.routes.extend(page_routes())
     app.add_exception_handler(HTTPException, tell)
     app.add_exception_handler(RequestValidationError, tell)

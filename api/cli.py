@@ -7,6 +7,7 @@ from uuid import UUID
 import typer
 
 import api.queue_commands
+import api.schedule_commands
 import ledger.cli
 import projections.cli
 import worker.cli
@@ -115,6 +116,7 @@ def explain(
 
 
 app.add_typer(api.queue_commands.app, name="queues")
+app.add_typer(api.schedule_commands.app, name="schedules")
 app.add_typer(ledger.cli.app)
 app.add_typer(projections.cli.app)
 app.add_typer(worker.cli.app)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from api.answers import ProblemDocument, Submitted
 from api.origin import CORRELATION_ID_PATTERN
 from api.queue_schemas import QueueSettingsGiven
+from api.schedule_schemas import ScheduleBody
 from api.schemas import BatchItem, Reason, Submission
 from ledger.store.keys import IDEMPOTENCY_KEY_PATTERN
 
@@ -82,7 +83,8 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _UNUSED_SCHEMAS:
         schemas.pop(name, None)
-    for model in (BatchItem, ProblemDocument, QueueSettingsGiven, Reason, Submission, Submitted):
+    models = (BatchItem, ProblemDocument, QueueSettingsGiven, Reason, ScheduleBody, Submission, Submitted)
+    for model in models:
         _define(schemas, model)
     for operations in document["paths"].values():
         for operation in operations.values():

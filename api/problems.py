@@ -27,6 +27,7 @@ from ledger.errors import (
     IdempotencyKeyReusedError,
     InvalidValueError,
     KeyInFlightError,
+    ScheduleNotFoundError,
     StoreUnavailableError,
     TaskNotFoundError,
     TaskStateError,
@@ -90,6 +91,7 @@ _TABLE = (
         "The idempotency key stands for another request",
     ),
     _Row(KeyInFlightError, HTTPStatus.CONFLICT, "key-in-flight", "A request with the same key is in flight"),
+    _Row(ScheduleNotFoundError, HTTPStatus.NOT_FOUND, "schedule-not-found", "There is no such schedule"),
     _Row(TaskStateError, HTTPStatus.CONFLICT, "task-state", "The task's state refuses this"),
     _Row(
         WrongExpectedVersionError, HTTPStatus.CONFLICT, "task-busy", "The task is busy",

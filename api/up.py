@@ -25,11 +25,13 @@ from ledger.relay import Relay
 from ledger.roles import start_up
 from ledger.scheduler import Scheduler
 from ledger.settings import Settings, load_settings, masked_url
+from ledger.store.records import Origin
 from ledger.sweeper import Sweeper
 from projections.projector import Projector
 from projections.shipped import SHIPPED
 from worker.consumer import Worker
 from worker.registry import load_registry
+from worker.scheduled import put_declared
 
 log = structlog.get_logger()
 
@@ -58,7 +60,9 @@ async def run_up(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
 
 async def _run_roles(ledger: Ledger, broker: Broker, stop: asyncio.Event, lines: list[str]) -> None:
     settings = ledger.settings
-    worker = Worker(ledger, broker, load_registry(settings.worker_apps))
+    registry = load_registry(settings.worker_apps)
+    await put_declared(ledger, registry, origin=Origin(actor="up"))
+    worker = Worker(ledger, broker, registry)
     derived = asyncio.Event()
     roles = (Relay(ledger, broker).run(), Projector(ledger, SHIPPED).run(), Scheduler(ledger).run())
     async with running_until(derived, *roles):

@@ -29,6 +29,14 @@ class TaskNotFoundError(LedgerError):
         super().__init__("Task not found")
 
 
+class ScheduleNotFoundError(LedgerError):
+    """There is no schedule of this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no schedule {_shortened(name)}")
+
+
 class WrongExpectedVersionError(LedgerError):
     """An append expected the stream at one version and found it at another; nothing was recorded."""
 

@@ -1,7 +1,7 @@
 """The scheduler: does the ledger's chores, each at its own interval, in one process at a time.
 
-    due tasks · held tasks · follow-ups · lost workers · lost messages · old workers · spent keys · partitions ·
-    the clock
+    due tasks · held tasks · follow-ups · schedules · lost workers · lost messages · old workers · spent keys ·
+    partitions · the clock
 
 One scheduler leads and the others stand by. Nothing depends on it being the only one: all that a chore does to a
 task is an append with an expected version. Leading only saves doing the work twice.
@@ -25,6 +25,7 @@ from ledger.outage import Outage
 from ledger.queries import query
 from ledger.reconciler import Reconciler
 from ledger.releaser import Releaser
+from ledger.schedule_firer import ScheduleFirer
 from ledger.settings import Settings
 from ledger.spent_keys import SpentKeys
 from ledger.sweeper import Sweeper
@@ -58,7 +59,7 @@ def reconcile_seconds(settings: Settings) -> float:
 
 
 class Scheduler:
-    """Releases due tasks, sweeps lost workers, reconciles lost messages and keeps the house in order."""
+    """Releases what is due, fires schedules, sweeps lost workers, reconciles lost messages, keeps the house."""
 
     def __init__(self, ledger: Ledger) -> None:
         settings = ledger.settings
@@ -71,6 +72,7 @@ class Scheduler:
         self._chores = (
             Chore("partitions", _HOUR_SECONDS, self._prepare_partitions),
             Chore("release", settings.scheduler_interval_seconds, Releaser(ledger).run_once),
+            Chore("schedules", settings.scheduler_interval_seconds, ScheduleFirer(ledger).run_once),
             Chore("sweep", settings.sweep_interval_seconds, self._sweeper.run_once),
             Chore("reconcile", reconcile_seconds(settings), Reconciler(ledger).run_once),
             Chore("forget_workers", _HOUR_SECONDS, self._sweeper.forget_old_workers),

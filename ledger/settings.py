@@ -116,6 +116,8 @@ class Settings(BaseSettings):
     scheduler_interval_seconds: float = Field(0.5, ge=0.05, le=60)
     scheduler_batch_size_max: int = Field(500, ge=1, le=10_000)
     admit_ahead_max: int = Field(100, ge=1, le=10_000)
+    schedule_grace_seconds: float = Field(60.0, ge=1, le=86_400)
+    backfill_max: int = Field(100, ge=1, le=1000)
     sweep_interval_seconds: float = Field(1.0, ge=0.1, le=60)
     reconcile_after_seconds: float = Field(60.0, ge=1, le=86_400)
     reconcile_batch_size_max: int = Field(500, ge=1, le=10_000)

@@ -15,7 +15,10 @@ from ledger.queue_settings import QueueSettings, list_changes, pause, set_policy
 from ledger.reconciler import Reconciler
 from ledger.relay import Relay
 from ledger.releaser import Releaser
+from ledger.schedule import ScheduleDefinition
+from ledger.schedule_firer import ScheduleFirer
 from ledger.scheduler import Scheduler
+from ledger.schedules import Schedules
 from ledger.specification import TaskSpecification
 from ledger.store.keys import IdempotencyKey
 from ledger.store.records import StaleWrite
@@ -26,7 +29,7 @@ from projections.projector import Projector
 from projections.rebuild import rebuild
 from projections.task_status import TASK_STATUS
 from projections.verify import verify
-from tests.integration.given import CLIENT, fetch, opened, started, submitted
+from tests.integration.given import CLIENT, execute, fetch, opened, started, submitted
 from worker.roster import Member, PostgresRoster
 
 As = Callable[[str], AbstractAsyncContextManager[Ledger]]
@@ -129,6 +132,21 @@ async def test_scheduler_releases_sweeps_and_reconciles(as_role: As) -> None:
         await Scheduler(ledger).run_once()
 
 
+async def test_api_sets_and_fires_schedules_and_the_scheduler_fires_what_is_due(as_role: As) -> None:
+    async with as_role("ledger_api") as ledger:
+        schedules = Schedules(ledger)
+        for cron in ("* * * * *", "0 0 1 1 *"):
+            await schedules.put("s", ScheduleDefinition(cron=cron), paused=None, reason="", origin=CLIENT)
+        for act in (schedules.pause, schedules.resume, schedules.fire):
+            await act("s", reason="", origin=CLIENT)
+        await schedules.put("gone", ScheduleDefinition(cron="* * * * *"), paused=None, reason="", origin=CLIENT)
+        await schedules.remove("gone", reason="", origin=CLIENT)
+        await execute(ledger, "UPDATE ledger.schedules SET next_fire_at = now()")
+
+    async with as_role("ledger_scheduler") as ledger:
+        assert await ScheduleFirer(ledger).run_once() == 1
+
+
 async def test_worker_enrols_starts_finishes_and_leaves(as_role: As) -> None:
     async with as_role("ledger_api") as ledger:
         (task_id,) = await submitted(ledger)
@@ -159,7 +177,7 @@ async def test_auditor_reads_everything(as_role: As) -> None:
     async with as_role("ledger_auditor") as ledger:
         assert len(await ledger.store.read_log(after=0, upto=await ledger.store.safe_position(), limit=10)) == 1
         assert await ledger.store.read_stale_writes(task_id) == []
-        tables = "checkpoints workers idempotency_keys unique_tasks stale_writes schema_migrations"
-        for table in tables.split():
+        tables = "checkpoints workers idempotency_keys unique_tasks stale_writes schema_migrations schedules"
+        for table in f"{tables} schedule_fires schedule_changes".split():
             await fetch(ledger, f"SELECT count(*) FROM ledger.{table}")  # noqa: S608 - a table of ours
         await fetch(ledger, "SELECT count(*) FROM projections.task_status")

@@ -15,6 +15,7 @@ from ledger.errors import (
     LeadershipLostError,
     LedgerError,
     MalformedMessageError,
+    ScheduleNotFoundError,
     SchemaBehindError,
     StaleAttemptError,
     StopAskedError,
@@ -30,6 +31,7 @@ SENTENCES: list[tuple[LedgerError, str]] = [
     (InvalidValueError(field="priority", bound="at most 9", value=10), "priority must be at most 9, got 10"),
     (InvalidValueError(field="kind", bound="short", value="a\0\ud800"), r"kind must be short, got 'a\x00\ud800'"),
     (TaskNotFoundError(ID), "Task not found"),
+    (ScheduleNotFoundError("nightly"), "there is no schedule 'nightly'"),
     (
         WrongExpectedVersionError(task_id=ID, expected_version=3),
         f"task {ID} was expected at version 3 and found at another version",
