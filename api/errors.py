@@ -76,4 +76,6 @@ class TooManyBatchesError(LedgerError):
 
     def __init__(self, *, at_once_max: int) -> None:
         self.at_once_max = at_once_max
-        super().__init__(f"{at_once_max} batches are being taken already (LEDGER_BATCHES_AT_ONCE_MAX)")
+        super().__init__(
+            f"As many batches as may be at once are under way already: {at_once_max} (LEDGER_BATCHES_AT_ONCE_MAX)"
+        )

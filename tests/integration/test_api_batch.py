@@ -171,7 +171,9 @@ async def test_more_batches_at_once_than_the_bound_are_sent_away_and_told_to_com
     refused = await client.post("/tasks/batch", json=[{"input": 1}])
     go_on.set()
 
-    assert_problem(refused, 503, "1 batches are being taken already (LEDGER_BATCHES_AT_ONCE_MAX)")
+    assert_problem(
+        refused, 503, "As many batches as may be at once are under way already: 1 (LEDGER_BATCHES_AT_ONCE_MAX)"
+    )
     assert refused.headers["retry-after"] == "1"
     assert (await slow).status_code == 202
     assert (await client.post("/tasks/batch", json=[{"input": 1}])).status_code == 202
