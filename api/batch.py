@@ -69,8 +69,7 @@ class Batch:
         try:
             given = BatchItem.model_validate_json(item)
         except ValidationError as error:
-            for problem in error.errors(include_url=False):
-                self._note(index, field_of(problem), sentence_of([problem]))
+            self._note_problems(index, error)
             return
         try:
             draft = self._draft(index, given, item)
@@ -108,6 +107,13 @@ class Batch:
     def _wrong_count(self, count: str) -> InvalidRequestError:
         bound = f"1 to {self._settings.batch_tasks_max} items (LEDGER_BATCH_TASKS_MAX)"
         return InvalidRequestError(Part.BODY, f"a batch must have {bound}, got {count}")
+
+    def _note_problems(self, index: int, error: ValidationError) -> None:
+        if error.error_count() > _ERRORS_SHOWN_MAX:  # a megabyte of them takes half a second to be listed
+            self._note(index, None, f"it has {error.error_count()} errors")
+            return
+        for problem in error.errors(include_url=False):
+            self._note(index, field_of(problem), sentence_of([problem]))
 
     def _note(self, index: int, field: str | None, message: str) -> None:
         self._errors_count += 1

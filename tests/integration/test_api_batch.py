@@ -122,6 +122,12 @@ async def test_of_many_errors_a_hundred_are_told_and_all_are_counted(client: htt
     assert response.json()["error_count"] == 250
 
 
+async def test_an_item_of_nothing_but_errors_is_told_in_one_sentence(client: httpx.AsyncClient) -> None:
+    response = await client.post("/tasks/batch", json=[{"input": 1}, {"input": 1, "tags": [1] * 500}])
+
+    assert errors_of(response) == [(1, None, "it has 500 errors")]
+
+
 BAD_BODIES = [
     (b"", "it must be a JSON array of tasks"),
     (b'{"input":1}', "it must be a JSON array of tasks"),
