@@ -10,11 +10,14 @@ from ledger.errors import HandlerNotFoundError
 from ledger.store.port import EventStore
 from worker.claims import Claim
 from worker.context import TaskContext
-from worker.execution import Ending, Execution, Stopped
+from worker.endings import Ending, Stopped
+from worker.execution import Execution
 from worker.outcomes import Budget, Failure, Outcome, hopeless, outcome_of
+from worker.processes import Processes
 from worker.progress import Progress
 from worker.recorder import Recorder
 from worker.registry import Handler, Registry
+from worker.runs import CoroutineRun, ProcessRun, Run, ThreadRun
 from worker.threads import Threads
 
 log = structlog.get_logger()
@@ -26,6 +29,7 @@ class Workshop:
 
     registry: Registry
     threads: Threads[Ending]
+    processes: Processes
     store: EventStore
     clock: Clock
     recorder: Recorder
@@ -101,13 +105,15 @@ class Attempt:
             deadline=started_at + timedelta(seconds=self._budget.timeout_seconds),
             report=self._progress.report if self._progress is not None else None,
         )
-        return Execution(
-            handler,
-            task.input,
-            context,
-            timeout_seconds=self._budget.timeout_seconds,
-            threads=self._workshop.threads,
-        )
+        return Execution(self._run_of(handler, context), context, timeout_seconds=self._budget.timeout_seconds)
+
+    def _run_of(self, handler: Handler, context: TaskContext) -> Run:
+        value, workshop = self.claim.task.input, self._workshop
+        if handler.is_coroutine_function:
+            return CoroutineRun(handler, value, context)
+        if handler.isolation is None:
+            return ThreadRun(handler, value, context, workshop.threads)
+        return ProcessRun(handler, value, context, threads=workshop.threads, processes=workshop.processes)
 
     def _outcome_of(self, ending: Ending) -> Outcome:
         try:

@@ -33,6 +33,7 @@ from ledger.store.port import EventStore
 from worker.attempt import Attempt, Workshop
 from worker.claims import Claims
 from worker.heartbeat import Heartbeat
+from worker.processes import Processes
 from worker.recorder import Recorder
 from worker.registry import Registry
 from worker.roster import Member, PostgresRoster, Roster, RunningAttempt
@@ -243,6 +244,7 @@ class Worker:
                 serving.cancel()
 
     async def _leave(self) -> None:
+        await self._workshop.processes.close()
         self._workshop.threads.close()
         await self._outage.close()
         try:
@@ -275,6 +277,7 @@ def _workshop_of(ledger: WorkerLedger, registry: Registry, outage: StoreOutage) 
     return Workshop(
         registry=registry,
         threads=Threads(name="handler"),
+        processes=Processes(ledger.settings),
         store=ledger.store,
         clock=ledger.clock,
         recorder=Recorder(ledger.store, ledger.clock, outage, result_bytes_max=bytes_max),

@@ -1,6 +1,5 @@
 """The recorder: appends the outcome of an attempt once, and keeps what the ledger refuses as evidence."""
 
-import orjson
 import structlog
 
 from ledger.clock import Clock
@@ -18,8 +17,8 @@ from ledger.store.port import EventStore
 from ledger.store.records import RecordedEvent, StaleWrite
 from ledger.task import Task
 from worker.claims import Claim
-from worker.errors import ResultRefusedError
 from worker.outcomes import Cancellation, Outcome, Success, hopeless, interruption
+from worker.results import event_bytes_max, refusal_of
 from worker.store_outage import StoreOutage
 
 log = structlog.get_logger()
@@ -119,22 +118,13 @@ class Recorder:
             return self._evidence(claim, self._unfit(outcome, error))
 
     def _bytes_max(self, claim: Claim, outcome: Outcome) -> int | None:
-        # The bound is the result's; around it stands the event's JSON. A failure's texts have their own bounds.
-        if not isinstance(outcome, Success):
-            return None
-        return self._result_bytes_max + len(f'{{"attempt":{claim.attempt},"result":}}')
+        # A failure's texts have their own bounds.
+        return event_bytes_max(claim.attempt, self._result_bytes_max) if isinstance(outcome, Success) else None
 
     def _unfit(self, outcome: Outcome, error: InvalidValueError) -> Outcome:
         if not isinstance(outcome, Success):
             raise error  # whatever a failure says was made fit before
-        if error.bound.endswith("bytes"):
-            return hopeless(
-                ResultRefusedError(
-                    f"it must be at most {self._result_bytes_max} bytes of JSON (LEDGER_RESULT_BYTES_MAX), "
-                    f"got {len(orjson.dumps(outcome.result))}"
-                )
-            )
-        return hopeless(ResultRefusedError(str(error)))
+        return hopeless(refusal_of(error, outcome.result, self._result_bytes_max))
 
 
 def _holds(rows: list[RecordedEvent], claim: Claim, outcome: Outcome) -> bool:
