@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     worker_prefetch: int = Field(100, ge=1, le=65_535)
     worker_name: str = Field("", max_length=200)
     worker_apps: CommaList = Field((), validation_alias=AliasChoices("worker_apps", "LEDGER_APPS"))
+    handler_connections_max: int = Field(10, ge=1, le=200)
     process_idle_seconds: float = Field(60.0, ge=0, le=86_400)
     process_tasks_max: int = Field(1000, ge=1, le=1_000_000)
     heartbeat_seconds: float = Field(1.0, ge=0.1, le=60)

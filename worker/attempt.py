@@ -1,38 +1,22 @@
 """The attempt: from the claim to the outcome in the ledger, and beyond it where the handler cannot be stopped."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
-from ledger.clock import Clock
 from ledger.errors import HandlerNotFoundError
-from ledger.store.port import EventStore
 from worker.claims import Claim
+from worker.completion import Completion
 from worker.context import TaskContext
 from worker.endings import Ending, Stopped
 from worker.execution import Execution
 from worker.outcomes import Budget, Failure, Outcome, hopeless, outcome_of
-from worker.processes import Processes
 from worker.progress import Progress
-from worker.recorder import Recorder
-from worker.registry import Handler, Registry
+from worker.registry import Handler
 from worker.runs import CoroutineRun, ProcessRun, Run, ThreadRun
-from worker.threads import Threads
+from worker.workshop import Workshop
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What every attempt of a worker works with."""
-
-    registry: Registry
-    threads: Threads[Ending]
-    processes: Processes
-    store: EventStore
-    clock: Clock
-    recorder: Recorder
 
 
 class Attempt:
@@ -43,6 +27,7 @@ class Attempt:
         self._workshop = workshop
         self._execution: Execution | None = None
         self._progress: Progress | None = None
+        self._completion: Completion | None = None
         self._budget = Budget(claim.task.timeout_s, claim.task.max_attempts)
 
     async def run(self) -> None:
@@ -59,7 +44,7 @@ class Attempt:
         finally:
             if self._progress is not None:
                 self._progress.close()
-        await self._record(self._outcome_of(ending))
+        await self._settle(ending)
 
     async def run_out(self) -> None:
         """Wait for a handler that went on after its attempt was over; what it comes up with is refused.
@@ -76,8 +61,8 @@ class Attempt:
             consequence="the handler does not stop, and holds its slot until it ends",
         )
         late = await self._execution.late_ending()
-        if late is not None:
-            await self._workshop.recorder.record_late(self.claim, self._outcome_of(late))
+        if late is not None and not self._is_committed:
+            await self._workshop.recorder.record_late(self.claim, self._refused or self._outcome_of(late))
 
     def cancel(self) -> None:
         """Tell the handler that somebody wants the task cancelled."""
@@ -95,6 +80,8 @@ class Attempt:
             self._budget = _narrowed(self._budget, handler)
         if handler.signature.wants_context:
             self._progress = Progress(self.claim, self._workshop.store, self._workshop.clock)
+            if handler.is_coroutine_function and self._workshop.completions is not None:
+                self._completion = Completion(self.claim, self._workshop.completions, quiet=self._progress.quiet)
         started_at = task.started_at or self._workshop.clock.now()
         context = TaskContext(
             task_id=task.id,
@@ -104,6 +91,7 @@ class Attempt:
             tags=tuple(task.tags),
             deadline=started_at + timedelta(seconds=self._budget.timeout_seconds),
             report=self._progress.report if self._progress is not None else None,
+            completion=self._completion,
         )
         return Execution(self._run_of(handler, context), context, timeout_seconds=self._budget.timeout_seconds)
 
@@ -123,7 +111,25 @@ class Attempt:
             log.exception("attempt.unclear", task_id=str(self.claim.task.id), attempt=self.claim.attempt)
             return hopeless(error)
 
-    async def _record(self, outcome: Outcome) -> None:
+    async def _settle(self, ending: Ending) -> None:
+        """Record what the handler has not recorded by itself."""
+        if self._completion is None:
+            await self._record(self._outcome_of(ending))
+        elif self._refused is not None:
+            await self._workshop.recorder.record_late(self.claim, self._refused)
+        elif not self._is_committed:
+            outcome = self._outcome_of(self._completion.judge(ending))
+            await self._record(outcome, is_in_doubt=self._completion.is_in_doubt)
+
+    @property
+    def _is_committed(self) -> bool:
+        return self._completion is not None and self._completion.is_committed
+
+    @property
+    def _refused(self) -> Outcome | None:
+        return None if self._completion is None else self._completion.refused
+
+    async def _record(self, outcome: Outcome, *, is_in_doubt: bool = False) -> None:
         task = self.claim.task
         if isinstance(outcome, Failure):
             log.info(
@@ -135,7 +141,7 @@ class Attempt:
                 error=outcome.error.type,
                 retry_delay_seconds=outcome.retry_delay_seconds,
             )
-        await self._workshop.recorder.record(self.claim, outcome)
+        await self._workshop.recorder.record(self.claim, outcome, is_in_doubt=is_in_doubt)
 
 
 def _narrowed(budget: Budget, handler: Handler) -> Budget:

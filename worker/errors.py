@@ -67,8 +67,24 @@ class ProcessDiedError(LedgerError):
         super().__init__(f"the process of the handler died: {_ended_by(exit_code)}")
 
 
+class TransactionRefusedError(LedgerError):
+    """The handler cannot commit together with its outcome."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "context.transaction and context.complete need an async handler, and a worker whose ledger is Postgres"
+        )
+
+
+class CompletionLostError(LedgerError):
+    """The handler completed its attempt in a transaction that was not committed, and then returned."""
+
+    def __init__(self) -> None:
+        super().__init__("the transaction in which the handler completed its attempt was not committed")
+
+
 # No further attempt would mend these.
-HOPELESS = (NonRetryable, InvalidInputError, ResultRefusedError, HandlerNotFoundError)
+HOPELESS = (NonRetryable, InvalidInputError, ResultRefusedError, HandlerNotFoundError, TransactionRefusedError)
 
 
 def _ended_by(exit_code: int) -> str:

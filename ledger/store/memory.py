@@ -50,8 +50,7 @@ class MemoryEventStore:
             row = _recorded(event, task_id=task_id, version=version, position=len(self._log) + 1)
             stream.append(row)
             self._log.append(row)
-        for signal in self._signals:
-            signal.fire()
+        self.wake_readers()
         return _receipt(stream[-1])
 
     async def append_once(
@@ -110,6 +109,11 @@ class MemoryEventStore:
             yield signal
         finally:
             self._signals.discard(signal)
+
+    def wake_readers(self) -> None:
+        """Wake the readers now."""
+        for signal in self._signals:
+            signal.fire()
 
     async def record_stale_write(self, write: StaleWrite) -> None:
         """Keep a late write that was refused."""

@@ -134,6 +134,10 @@ class PostgresEventStore:
         async with listening(self._database) as signal:
             yield signal
 
+    def wake_readers(self) -> None:
+        """Ring the doorbell."""
+        self._doorbell.ring()
+
     async def record_stale_write(self, write: StaleWrite) -> None:
         """Keep a late write that was refused."""
         async with self._database.connection() as connection:

@@ -105,6 +105,11 @@ def tell(value: JsonValue, context: TaskContext) -> dict[str, object]:
     }
 
 
+def transact(_value: object, context: TaskContext) -> None:
+    """Ask for a transaction."""
+    context.transaction()
+
+
 def write(path: Path, text: str) -> None:
     """Write so that a reader finds all of it or nothing."""
     half = path.with_suffix(".half")
