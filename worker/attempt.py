@@ -28,6 +28,7 @@ class Attempt:
         self._execution: Execution | None = None
         self._progress: Progress | None = None
         self._completion: Completion | None = None
+        self._kept: Outcome | None = None
         self._budget = Budget(claim.task.timeout_s, claim.task.max_attempts)
 
     async def run(self) -> None:
@@ -61,8 +62,12 @@ class Attempt:
             consequence="the handler does not stop, and holds its slot until it ends",
         )
         late = await self._execution.late_ending()
-        if late is not None and not self._is_committed:
-            await self._workshop.recorder.record_late(self.claim, self._refused or self._outcome_of(late))
+        completion = self._completion
+        if completion is not None and completion.is_settled:
+            if completion.refused is not None and completion.refused is not self._kept:
+                await self._keep(completion.refused)
+        elif late is not None:
+            await self._keep(self._outcome_of(late))
 
     def cancel(self) -> None:
         """Tell the handler that somebody wants the task cancelled."""
@@ -113,21 +118,18 @@ class Attempt:
 
     async def _settle(self, ending: Ending) -> None:
         """Record what the handler has not recorded by itself."""
-        if self._completion is None:
+        completion = self._completion
+        if completion is None:
             await self._record(self._outcome_of(ending))
-        elif self._refused is not None:
-            await self._workshop.recorder.record_late(self.claim, self._refused)
-        elif not self._is_committed:
-            outcome = self._outcome_of(self._completion.judge(ending))
-            await self._record(outcome, is_in_doubt=self._completion.is_in_doubt)
+        elif completion.refused is not None:
+            await self._keep(completion.refused)
+        elif not completion.is_committed:
+            outcome = self._outcome_of(completion.judge(ending))
+            await self._record(outcome, is_in_doubt=completion.is_in_doubt)
 
-    @property
-    def _is_committed(self) -> bool:
-        return self._completion is not None and self._completion.is_committed
-
-    @property
-    def _refused(self) -> Outcome | None:
-        return None if self._completion is None else self._completion.refused
+    async def _keep(self, late: Outcome) -> None:
+        self._kept = late
+        await self._workshop.recorder.record_late(self.claim, late)
 
     async def _record(self, outcome: Outcome, *, is_in_doubt: bool = False) -> None:
         task = self.claim.task

@@ -11,8 +11,10 @@ import signal
 import socket
 import struct
 import sys
+from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+_OOM_SCORE = "500"  # of proc(5), from -1000 for never to 1000 for first
 _LENGTH = struct.Struct("!I")
 
 
@@ -49,6 +51,7 @@ def _receive(connection: socket.socket, length: int) -> bytes | None:
 
 def _main(parent: str, descriptor: str) -> None:
     _die_with(int(parent))
+    _die_before_the_worker()
     connection = socket.socket(fileno=int(descriptor))
     connection.set_inheritable(False)
     os.register_at_fork(after_in_child=connection.close)  # else the worker would not see that we died
@@ -68,6 +71,12 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
         sys.exit("the worker ended before its child could start")
+
+
+def _die_before_the_worker() -> None:
+    # When memory runs out: then one attempt fails, and not all that the worker runs.
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123 - quicker
+        file.write(_OOM_SCORE)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The process of a handler as the worker sees it: it runs one job after the other, and can be killed."""
 
+import json
 import os
 import signal
 import socket
@@ -44,6 +45,8 @@ class ChildProcess:
     def run(self, job: Job, report: Report) -> Answer:
         """Run a job, handing on its progress; blocks until the answer is there or the process is not."""
         self.jobs += 1
+        if self.is_killed:
+            return self._died()
         try:
             connection = self._connection or self._start()
             send_frame(connection, encode_job(job))
@@ -112,14 +115,13 @@ class ChildProcess:
 
     def _hello(self) -> bytes:
         settings = self._settings
-        return orjson.dumps(
-            {
-                "path": sys.path,
-                "apps": settings.worker_apps,
-                "log_format": settings.log_format,
-                "log_level": settings.log_level,
-            }
-        )
+        hello = {
+            "path": sys.path,
+            "apps": settings.worker_apps,
+            "log_format": settings.log_format,
+            "log_level": settings.log_level,
+        }
+        return json.dumps(hello).encode()  # unlike orjson it takes a path that is no valid text
 
     def _await_answer(self, connection: socket.socket, report: Report) -> Answer | None:
         bytes_max = self._settings.result_bytes_max + FRAME_BYTES_MORE_MAX

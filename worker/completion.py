@@ -84,6 +84,11 @@ class Completion:
         else:
             await self._append(success, connection)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known what became of the handler's own outcome: committed, or refused."""
+        return self.is_committed or self.refused is not None
+
     def judge(self, ending: Ending) -> Ending:
         """Return how a run ended whose Completed is in doubt, for the case that it was not committed."""
         if self.is_in_doubt and isinstance(ending, Returned):

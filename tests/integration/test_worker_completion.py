@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from uuid import UUID
 
@@ -115,39 +115,66 @@ async def _payments(ledger: Ledger) -> list[tuple[int, int]]:
     return [(row["number"], row["attempt"]) for row in rows]
 
 
-@pytest.mark.parametrize("afterwards", ["returns", "raises", "completes again"])
 async def test_the_handlers_writes_and_its_outcome_are_committed_together_and_nothing_after_it_counts(
-    ledger: Ledger, registry: Registry, till: Till, afterwards: str
+    ledger: Ledger, registry: Registry, till: Till
 ) -> None:
-    refusals: list[str] = []
-
-    async def again(context: TaskContext) -> None:
+    async def again(context: TaskContext) -> str:
         async with till.open(context) as connection:
-            await connection.execute(_PAY, 8, context.attempt)
+            await connection.execute(_PAY, 99, context.attempt)
             await context.complete("twice", connection=connection)
+        return "twice"
 
     @registry.task_handler("pay")
     async def pay(number: int, context: TaskContext) -> str:
         async with till.open(context) as connection:
             await connection.execute(_PAY, number, context.attempt)
             await context.complete({"paid": number}, connection=connection)
-        if afterwards == "raises":
+        if number == 1:
+            return "nobody hears this"
+        if number == 2:
             raise ValueError
-        if afterwards == "completes again":
-            with pytest.raises(TaskStateError) as refused:
-                await again(context)
-            refusals.append(refused.value.reason)
-        return "nobody hears this"
+        with pytest.raises(TaskStateError, match="it is COMPLETED: this attempt did it already"):
+            return await again(context)
+        await asyncio.Event().wait()  # until its deadline
+        return "never"
 
     async with working(ledger, registry):
-        task_id = await _submitted(ledger)
-        task = await _finished(ledger, task_id)
+        task_ids = [await _submitted(ledger, input=number, timeout_seconds=0.5) for number in (1, 2, 3)]
+        tasks = [await _finished(ledger, task_id) for task_id in task_ids]
 
-    assert (task.status, task.result) == (Status.COMPLETED, {"paid": 7})
-    assert await types_of(ledger, task_id) == ["submitted", "started", "completed"]
-    assert await _payments(ledger) == [(7, 1)]
-    assert await ledger.store.read_stale_writes(task_id) == []
-    assert refusals == (["this attempt did it already"] if afterwards == "completes again" else [])
+    assert [(task.status, task.result) for task in tasks] == [
+        (Status.COMPLETED, {"paid": number}) for number in (1, 2, 3)
+    ]
+    for task_id in task_ids:
+        assert await types_of(ledger, task_id) == ["submitted", "started", "completed"]
+        assert await ledger.store.read_stale_writes(task_id) == []
+    assert sorted(await _payments(ledger)) == [(1, 1), (2, 1), (3, 1)]
+
+
+async def test_a_handler_that_completes_after_its_attempt_was_over_is_refused_and_rolled_back(
+    ledger: Ledger, registry: Registry, till: Till
+) -> None:
+    release = asyncio.Event()
+
+    @registry.task_handler("pay")
+    async def pay(number: int, context: TaskContext) -> None:
+        while not release.is_set():
+            with suppress(asyncio.CancelledError):
+                await release.wait()
+        async with till.open(context) as connection:
+            await connection.execute(_PAY, number, context.attempt)
+            await context.complete("too late", connection=connection)
+
+    async with working(ledger, registry):
+        task_id = await _submitted(ledger, timeout_seconds=0.1, max_attempts=1)
+        task = await _finished(ledger, task_id)
+        release.set()
+        await eventually(lambda: _has_stale_write(ledger, task_id), what="the late outcome is kept")
+
+    (write,) = await ledger.store.read_stale_writes(task_id)
+    assert (task.status, task.cause) == (Status.FAILED, "timeout")
+    assert orjson.loads(write.data) == {"attempt": 1, "result": "too late"}
+    assert await _payments(ledger) == []
 
 
 async def test_what_is_rolled_back_leaves_neither_writes_nor_outcome_and_is_tried_again(

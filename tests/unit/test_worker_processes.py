@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from inspect import unwrap
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from pydantic import JsonValue
@@ -53,9 +52,12 @@ async def test_a_handler_runs_in_another_process_which_is_kept_for_the_next_task
         first = (await stand.finished(await stand.submit("pid"))).result
         second = (await stand.finished(await stand.submit("pid"))).result
         doubled = (await stand.finished(await stand.submit("double", input="21"))).result
+        score = "open('/proc/self/oom_score_adj').read()"
+        first_to_go = (await stand.finished(await stand.submit("answer", input=score))).result
 
     assert first == second != os.getpid()
     assert doubled == 42
+    assert first_to_go == "500\n"
     assert not is_running(int(str(first)))
 
 
@@ -82,7 +84,6 @@ async def test_a_process_that_nobody_needs_ends() -> None:
     async with working(stand):
         pid = int(str((await stand.finished(await stand.submit("pid"))).result))
         await eventually(lambda: not is_running(pid), what="it ended")
-        assert (await stand.finished(await stand.submit("pid"))).result != pid
 
 
 @pytest.mark.parametrize("how", ["cancel", "deadline", "stop", "cut"])
@@ -92,12 +93,16 @@ async def test_a_handler_that_looks_at_nothing_is_killed_with_all_that_it_starte
     stand = _isolated(bed(shutdown_grace_seconds=0.05, worker_concurrency=1))
     path = tmp_path / "pids"
     worker = stand.worker()
-    task_id = await stand.submit(
-        "spin_with_company", input=str(path), timeout_seconds=1.0 if how == "deadline" else 60.0, max_attempts=1
-    )
 
     async with beside(stand.relay()):
         run = asyncio.create_task(worker.run())
+        await stand.finished(await stand.submit("pid"))  # the process is there before the deadline runs
+        task_id = await stand.submit(
+            "spin_with_company",
+            input=str(path),
+            timeout_seconds=0.5 if how == "deadline" else 60.0,
+            max_attempts=1,
+        )
         pids = await _pids(path)
         if how == "cancel":
             await stand.commands.cancel(task_id, reason="", origin=CLIENT)
@@ -141,11 +146,16 @@ async def test_a_handler_that_looks_has_a_moment_to_clean_up_and_its_process_is_
     assert next_pid == pid
 
 
-async def test_the_context_works_in_the_other_process(stand: Bed, capfd: pytest.CaptureFixture[str]) -> None:
-    task_id = await stand.submit("tell", input=7, tags=("tenant:a",), queue="default")
-
+async def test_the_context_works_in_the_other_process(
+    stand: Bed, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     async with working(stand):
+        task_id = await stand.submit("tell", input=7, tags=("tenant:a",))
         task = await stand.finished(task_id)
+        spinning = await stand.submit("spin", input=str(tmp_path / "pids"))
+        await stand.until(lambda task: task.progress == 0.25, spinning)
+        await stand.commands.cancel(spinning, reason="", origin=CLIENT)
+        await stand.finished(spinning)
 
     assert task.result == {
         "task_id": str(task_id),
@@ -156,6 +166,7 @@ async def test_the_context_works_in_the_other_process(stand: Bed, capfd: pytest.
         "deadline": _deadline(task),
         "cancelled": False,
     }
+    assert stand.task(spinning).progress_message == "spinning"
     written = capfd.readouterr()
     assert "printed 7\n" in written.err
     assert "handler.said" in written.err
@@ -168,30 +179,16 @@ def _deadline(task: Task) -> str:
     return str(task.result["deadline"])
 
 
-async def test_progress_of_the_other_process_is_recorded_while_it_runs(stand: Bed, tmp_path: Path) -> None:
-    task_id = await stand.submit("spin", input=str(tmp_path / "pids"))
-
-    async with working(stand):
-        await stand.until(lambda task: task.progress == 0.25, task_id)
-        assert stand.task(task_id).progress_message == "spinning"
-        await stand.commands.cancel(task_id, reason="", origin=CLIENT)
-        await stand.finished(task_id)
-
-    assert stand.types(task_id) == ["submitted", "started", "progressed", "cancel_requested", "cancelled"]
-
-
-async def _run_all(stand: Bed, kind: str, inputs: list[JsonValue], **options: object) -> list[Task]:
-    async with working(stand):
-        task_ids: list[UUID] = [await stand.submit(kind, input=value, **options) for value in inputs]
-        return [await stand.finished(task_id) for task_id in task_ids]
-
-
 async def test_a_process_that_dies_fails_its_attempt_which_is_retried(stand: Bed) -> None:
-    inputs: list[JsonValue] = ["exit", "segfault", "killed"]
+    attempts = {"exit": 2, "segfault": 1, "killed": 1}
 
-    tasks = await _run_all(stand, "die", inputs, max_attempts=2)
+    async with working(stand):
+        task_ids = [await stand.submit("die", input=how, max_attempts=most) for how, most in attempts.items()]
+        tasks = [await stand.finished(task_id) for task_id in task_ids]
 
-    assert [(task.status, task.failures, task.cause) for task in tasks] == [(Status.FAILED, 2, "error")] * 3
+    assert [(task.status, task.failures, task.cause) for task in tasks] == [
+        (Status.FAILED, failures, "error") for failures in attempts.values()
+    ]
     assert {_error(task)["type"] for task in tasks} == {"ProcessDiedError"}
     assert [_error(task)["message"] for task in tasks] == [
         "the process of the handler died: exit code 3",
