@@ -24,6 +24,7 @@ class Processes:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.stop_seconds = settings.process_stop_seconds
         self._idle: list[ChildProcess] = []
         self._lent: set[ChildProcess] = set()
         self._enders: Threads[None] = Threads(name="process-end")

@@ -15,8 +15,6 @@ from worker.threads import Threads
 
 # How long a handler that was told to stop may clean up; then its attempt ends without it.
 CLEAN_UP_SECONDS_MAX = 1.0
-# The same in a process of its own, which is then killed: a cancel has to take effect within a second.
-PROCESS_CLEAN_UP_SECONDS_MAX = 0.2
 
 
 class Run(Protocol):
@@ -99,7 +97,7 @@ class ThreadRun:
 
 
 class ProcessRun:
-    """A plain function in a process of its own: told to stop, it has a moment, then it is killed.
+    """A plain function in a process of its own: told to stop, it has LEDGER_PROCESS_STOP_SECONDS, then it dies.
 
     A thread stands for it here: it starts the process, hands the job over and waits for the answer.
     """
@@ -115,6 +113,7 @@ class ProcessRun:
     ) -> None:
         self._context = context
         self._loop = asyncio.get_running_loop()
+        self._stop_seconds = processes.stop_seconds
         self._child = processes.take()
         self.has_learned = False
         self.work = threads.run(partial(self._ask_child, processes.job(handler, value, context)))
@@ -128,8 +127,8 @@ class ProcessRun:
         if not is_first:
             return None
         self._child.tell_to_stop()
-        self._loop.call_later(PROCESS_CLEAN_UP_SECONDS_MAX, self._kill)
-        return PROCESS_CLEAN_UP_SECONDS_MAX + CLEAN_UP_SECONDS_MAX
+        self._loop.call_later(self._stop_seconds, self._kill)
+        return self._stop_seconds + CLEAN_UP_SECONDS_MAX
 
     def drop(self) -> None:
         """Kill it."""

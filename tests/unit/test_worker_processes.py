@@ -129,9 +129,8 @@ async def test_a_handler_that_looks_at_nothing_is_killed_with_all_that_it_starte
     assert await stand.store.read_stale_writes(task_id) == []
 
 
-async def test_a_handler_that_looks_has_a_moment_to_clean_up_and_its_process_is_kept(
-    stand: Bed, tmp_path: Path
-) -> None:
+async def test_a_handler_that_looks_has_a_moment_to_clean_up_and_its_process_is_kept(tmp_path: Path) -> None:
+    stand = _isolated(bed(process_stop_seconds=30))
     path = tmp_path / "pids"
     task_id = await stand.submit("look", input=str(path))
 
