@@ -89,12 +89,11 @@ class ChildProcess:
         except OSError:
             return False
 
-    def end(self) -> None:
-        """Kill the process, and return when it is gone; blocks."""
+    def end(self) -> int:
+        """Kill the process, and return its exit code when it is gone; blocks."""
         if self._connection is not None:
             self._connection.close()
-        if self._process is not None:
-            self._reap(self._process)
+        return 0 if self._process is None else self._reap(self._process)
 
     def _start(self) -> socket.socket:
         self._connection, theirs = socket.socketpair()
@@ -133,10 +132,10 @@ class ChildProcess:
         return None
 
     def _died(self) -> Answer:
-        if self.is_killed:
+        was_killed, self.is_killed = self.is_killed, True
+        exit_code = self.end()
+        if was_killed:
             return Answer(Stopped.SHUTDOWN, has_stopped=True)
-        self.is_killed = True
-        exit_code = 0 if self._process is None else self._reap(self._process)
         return Answer(Raised(ProcessDiedError(exit_code=exit_code)), has_stopped=False)
 
     def _reap(self, process: subprocess.Popen[bytes]) -> int:

@@ -108,7 +108,8 @@ class TaskContext:
                 await connection.execute("INSERT INTO payments …")
                 await context.complete({"paid": 7}, connection=connection)
 
-        It waits while LEDGER_HANDLER_CONNECTIONS_MAX transactions are open. An exception rolls it back.
+        It waits while LEDGER_HANDLER_CONNECTIONS_MAX transactions are open, and a statement may take
+        LEDGER_STATEMENT_TIMEOUT_SECONDS. An exception rolls it back.
 
         Raises:
             TransactionRefusedError: the handler is not async, or the ledger is not in Postgres.

@@ -14,6 +14,9 @@ from worker.importable import address_of
 from worker.registry import Handler
 from worker.threads import Threads
 
+# A process that hangs in the kernel is killed all the same, when the kernel lets go of it.
+_END_SECONDS_MAX = 2.0
+
 
 class Processes:
     """Lends a process to each job; call it on the event loop.
@@ -27,8 +30,8 @@ class Processes:
         self.stop_seconds = settings.process_stop_seconds
         self._idle: list[ChildProcess] = []
         self._lent: set[ChildProcess] = set()
-        self._enders: Threads[None] = Threads(name="process-end")
-        self._ending: set[asyncio.Future[None]] = set()
+        self._enders: Threads[int] = Threads(name="process-end")
+        self._ending: set[asyncio.Future[int]] = set()
         self._retirement: asyncio.TimerHandle | None = None
 
     def job(self, handler: Handler, value: JsonValue, context: TaskContext) -> Job:
@@ -79,7 +82,7 @@ class Processes:
         while self._idle:
             self._end(self._idle.pop())
         if self._ending:
-            await asyncio.wait(self._ending)
+            await asyncio.wait(self._ending, timeout=_END_SECONDS_MAX)
         self._enders.close()
 
     def _retire_later(self) -> None:

@@ -410,3 +410,27 @@ async def test_a_result_that_cannot_be_stored_rolls_back_and_fails_the_task_at_o
     assert task.error is not None
     assert task.error["type"] == "ResultRefusedError"
     assert await _payments(ledger) == []
+
+
+async def test_the_role_of_a_worker_needs_no_more_than_the_handlers_own_tables(
+    ledger: Ledger, registry: Registry, database_url: str
+) -> None:
+    await execute(ledger, "GRANT INSERT ON public.payments TO ledger_worker")
+
+    @registry.task_handler("pay")
+    async def pay(number: int, context: TaskContext) -> None:
+        async with context.transaction() as connection:
+            await connection.execute(_PAY, number, context.attempt)
+            await context.complete(await connection.fetchval("SELECT current_user"), connection=connection)
+
+    separator = "&" if "?" in database_url else "?"
+    broker = MemoryBroker()
+    async with opened(f"{database_url}{separator}role=ledger_worker") as restricted:
+        worker = Worker(restricted, broker, registry)
+        async with running(Relay(ledger, broker).run()), asyncio.TaskGroup() as group:
+            group.create_task(worker.run())
+            task = await _finished(ledger, await _submitted(ledger))
+            await worker.stop()
+
+    assert task.result == "ledger_worker"
+    assert await _payments(ledger) == [(7, 1)]
