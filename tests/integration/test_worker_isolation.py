@@ -91,9 +91,10 @@ async def test_a_cancel_kills_the_handler_and_frees_the_slot_and_a_killed_worker
     await ledger.commands.cancel(cancelled, reason="", origin=CLIENT)
     _, second = await _held(ledger, queue, tmp_path / "second")  # there is one slot
 
+    pids += [first, second]
+
     worker.kill()
 
-    pids += [first, second]
     await _gone(first)
     await _gone(second)
     requested, ended = (await ledger.store.read_stream(cancelled))[-2:]
@@ -107,7 +108,6 @@ async def test_a_worker_that_is_stopped_interrupts_its_isolated_handlers_and_lea
     queue = f"q-{token_hex(4)}"
     worker = _worker(cluster, tmp_path, queue)
     task_id, pid = await _held(ledger, queue, tmp_path / "first")
-
     pids.append(pid)
 
     code = worker.stop()
