@@ -152,7 +152,7 @@ async def test_the_handlers_writes_and_its_outcome_are_committed_together_and_no
 
 
 async def test_a_handler_that_completes_after_its_attempt_was_over_is_refused_and_rolled_back(
-    ledger: Ledger, registry: Registry, till: Till
+    ledger: Ledger, registry: Registry
 ) -> None:
     release = asyncio.Event()
 
@@ -161,7 +161,7 @@ async def test_a_handler_that_completes_after_its_attempt_was_over_is_refused_an
         while not release.is_set():
             with suppress(asyncio.CancelledError):
                 await release.wait()
-        async with till.open(context) as connection:
+        async with context.transaction() as connection:
             await connection.execute(_PAY, number, context.attempt)
             await context.complete("too late", connection=connection)
 
@@ -395,11 +395,11 @@ async def test_what_a_handler_leaves_on_a_lent_connection_is_not_there_for_the_n
 
 
 async def test_a_result_that_cannot_be_stored_rolls_back_and_fails_the_task_at_once(
-    ledger: Ledger, registry: Registry, till: Till
+    ledger: Ledger, registry: Registry
 ) -> None:
     @registry.task_handler("pay")
     async def pay(number: int, context: TaskContext) -> None:
-        async with till.open(context) as connection:
+        async with context.transaction() as connection:
             await connection.execute(_PAY, number, context.attempt)
             await context.complete("a\0b", connection=connection)
 
