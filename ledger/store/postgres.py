@@ -75,10 +75,6 @@ class PostgresEventStore:
             rows = await connection.fetch(query("append_events"), *columns_of(appends))
         return {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
 
-    def announce(self) -> None:
-        """Wake the readers, after a caller's own transaction with appends was committed."""
-        self._doorbell.ring()
-
     async def append_once(
         self,
         task_id: UUID,
