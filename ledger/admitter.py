@@ -121,7 +121,7 @@ class Admitter:
             if admitted:
                 await found.keep(selection.turns)
         if admitted:
-            self._ledger.store.announce()
+            self._ledger.store.wake_readers()
             log.debug("admitter.admitted", queue=queue, tasks=admitted)
         return admitted
 

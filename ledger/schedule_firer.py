@@ -89,7 +89,7 @@ class ScheduleFirer:
         outcomes = await asyncio.gather(*(self._fire_safely(one) for one in hopeful), return_exceptions=True)
         fired = sum(outcome for outcome in outcomes if isinstance(outcome, int))
         if fired:
-            self._store.announce()
+            self._store.wake_readers()
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome

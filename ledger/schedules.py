@@ -145,7 +145,7 @@ class Schedules:
             await connection.execute(query("insert_fire"), name, fire_at, appended.task_id, "fired_by_hand")
             await connection.execute(query("note_fired_by_hand"), name, appended.task_id)
             await _record(locked, "fired", schedule, reason, origin)
-        self._store.announce()
+        self._store.wake_readers()
         return FiredByHand(fire_at, appended)
 
     async def find(self, name: str, *, fires_max: int) -> tuple[Schedule, Sequence[datetime], Sequence[Fire]]:

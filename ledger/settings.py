@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     worker_prefetch: int = Field(100, ge=1, le=65_535)
     worker_name: str = Field("", max_length=200)
     worker_apps: CommaList = Field((), validation_alias=AliasChoices("worker_apps", "LEDGER_APPS"))
+    handler_connections_max: int = Field(10, ge=1, le=200)
+    process_idle_seconds: float = Field(60.0, ge=0, le=86_400)
+    process_stop_seconds: float = Field(0.2, ge=0, le=60)
+    process_tasks_max: int = Field(1000, ge=1, le=1_000_000)
     heartbeat_seconds: float = Field(1.0, ge=0.1, le=60)
     lease_seconds: float = Field(30.0, ge=5, le=3600)
 

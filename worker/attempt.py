@@ -1,34 +1,22 @@
 """The attempt: from the claim to the outcome in the ledger, and beyond it where the handler cannot be stopped."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 
-from ledger.clock import Clock
 from ledger.errors import HandlerNotFoundError
-from ledger.store.port import EventStore
 from worker.claims import Claim
+from worker.completion import Completion
 from worker.context import TaskContext
-from worker.execution import Ending, Execution, Stopped
+from worker.endings import Ending, Stopped
+from worker.execution import Execution
 from worker.outcomes import Budget, Failure, Outcome, hopeless, outcome_of
 from worker.progress import Progress
-from worker.recorder import Recorder
-from worker.registry import Handler, Registry
-from worker.threads import Threads
+from worker.registry import Handler
+from worker.runs import CoroutineRun, ProcessRun, Run, ThreadRun
+from worker.workshop import Workshop
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What every attempt of a worker works with."""
-
-    registry: Registry
-    threads: Threads[Ending]
-    store: EventStore
-    clock: Clock
-    recorder: Recorder
 
 
 class Attempt:
@@ -39,6 +27,8 @@ class Attempt:
         self._workshop = workshop
         self._execution: Execution | None = None
         self._progress: Progress | None = None
+        self._completion: Completion | None = None
+        self._kept: Outcome | None = None
         self._budget = Budget(claim.task.timeout_s, claim.task.max_attempts)
 
     async def run(self) -> None:
@@ -55,7 +45,7 @@ class Attempt:
         finally:
             if self._progress is not None:
                 self._progress.close()
-        await self._record(self._outcome_of(ending))
+        await self._settle(ending)
 
     async def run_out(self) -> None:
         """Wait for a handler that went on after its attempt was over; what it comes up with is refused.
@@ -72,8 +62,12 @@ class Attempt:
             consequence="the handler does not stop, and holds its slot until it ends",
         )
         late = await self._execution.late_ending()
-        if late is not None:
-            await self._workshop.recorder.record_late(self.claim, self._outcome_of(late))
+        completion = self._completion
+        if completion is not None and completion.is_settled:
+            if completion.refused is not None and completion.refused is not self._kept:
+                await self._keep(completion.refused)
+        elif late is not None:
+            await self._keep(self._outcome_of(late))
 
     def cancel(self) -> None:
         """Tell the handler that somebody wants the task cancelled."""
@@ -91,6 +85,8 @@ class Attempt:
             self._budget = _narrowed(self._budget, handler)
         if handler.signature.wants_context:
             self._progress = Progress(self.claim, self._workshop.store, self._workshop.clock)
+            if handler.is_coroutine_function and self._workshop.completions is not None:
+                self._completion = Completion(self.claim, self._workshop.completions, quiet=self._progress.quiet)
         started_at = task.started_at or self._workshop.clock.now()
         context = TaskContext(
             task_id=task.id,
@@ -100,14 +96,17 @@ class Attempt:
             tags=tuple(task.tags),
             deadline=started_at + timedelta(seconds=self._budget.timeout_seconds),
             report=self._progress.report if self._progress is not None else None,
+            completion=self._completion,
         )
-        return Execution(
-            handler,
-            task.input,
-            context,
-            timeout_seconds=self._budget.timeout_seconds,
-            threads=self._workshop.threads,
-        )
+        return Execution(self._run_of(handler, context), context, timeout_seconds=self._budget.timeout_seconds)
+
+    def _run_of(self, handler: Handler, context: TaskContext) -> Run:
+        value, workshop = self.claim.task.input, self._workshop
+        if handler.is_coroutine_function:
+            return CoroutineRun(handler, value, context)
+        if handler.isolation is None:
+            return ThreadRun(handler, value, context, workshop.threads)
+        return ProcessRun(handler, value, context, threads=workshop.threads, processes=workshop.processes)
 
     def _outcome_of(self, ending: Ending) -> Outcome:
         try:
@@ -117,7 +116,22 @@ class Attempt:
             log.exception("attempt.unclear", task_id=str(self.claim.task.id), attempt=self.claim.attempt)
             return hopeless(error)
 
-    async def _record(self, outcome: Outcome) -> None:
+    async def _settle(self, ending: Ending) -> None:
+        """Record what the handler has not recorded by itself."""
+        completion = self._completion
+        if completion is None:
+            await self._record(self._outcome_of(ending))
+        elif completion.refused is not None:
+            await self._keep(completion.refused)
+        elif not completion.is_committed:
+            outcome = self._outcome_of(completion.judge(ending))
+            await self._record(outcome, is_in_doubt=completion.is_in_doubt)
+
+    async def _keep(self, late: Outcome) -> None:
+        self._kept = late
+        await self._workshop.recorder.record_late(self.claim, late)
+
+    async def _record(self, outcome: Outcome, *, is_in_doubt: bool = False) -> None:
         task = self.claim.task
         if isinstance(outcome, Failure):
             log.info(
@@ -129,7 +143,7 @@ class Attempt:
                 error=outcome.error.type,
                 retry_delay_seconds=outcome.retry_delay_seconds,
             )
-        await self._workshop.recorder.record(self.claim, outcome)
+        await self._workshop.recorder.record(self.claim, outcome, is_in_doubt=is_in_doubt)
 
 
 def _narrowed(budget: Budget, handler: Handler) -> Budget:

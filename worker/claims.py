@@ -44,6 +44,14 @@ class Claim:
     worker_id: str
     origin: Origin
 
+    def wrote(self, event: RecordedEvent) -> bool:
+        """Say whether this attempt wrote an event of its task."""
+        return (
+            event.version > self.version
+            and event.actor == self.origin.actor
+            and event.causation_id == self.origin.causation_id
+        )
+
 
 class Claims:
     """Claims tasks for one worker.

@@ -30,15 +30,14 @@ from ledger.queue_policies import QueuePolicies
 from ledger.settings import Settings
 from ledger.store.connection import Database
 from ledger.store.port import EventStore
-from worker.attempt import Attempt, Workshop
+from worker.attempt import Attempt
 from worker.claims import Claims
 from worker.heartbeat import Heartbeat
-from worker.recorder import Recorder
 from worker.registry import Registry
 from worker.roster import Member, PostgresRoster, Roster, RunningAttempt
 from worker.store_outage import StoreOutage
-from worker.threads import Threads
 from worker.under_way import UnderWay
+from worker.workshop import furnished
 
 log = structlog.get_logger()
 
@@ -101,7 +100,14 @@ class Worker:
             worker_id=self._member.worker_id,
             is_running=lambda task_id, attempt: (task_id, attempt) in self._running,
         )
-        self._workshop = _workshop_of(ledger, registry, self._outage)
+        self._workshop = furnished(
+            settings,
+            ledger.store,
+            ledger.clock,
+            database=ledger.database,
+            registry=registry,
+            outage=self._outage,
+        )
         self._roster = roster or _roster_of(ledger, self._member)
         self._heartbeat = Heartbeat(
             self._roster, ledger.clock, settings, running=self._running_attempts, cancel=self._cancel
@@ -243,7 +249,7 @@ class Worker:
                 serving.cancel()
 
     async def _leave(self) -> None:
-        self._workshop.threads.close()
+        await self._workshop.close()
         await self._outage.close()
         try:
             async with asyncio.timeout(_LEAVE_SECONDS_MAX):
@@ -267,17 +273,6 @@ def _member_of(settings: Settings) -> Member:
         worker_id=uuid4(),
         name=settings.worker_name or f"{socket.gethostname()}:{os.getpid()}",
         queues=tuple(dict.fromkeys(settings.worker_queues)),
-    )
-
-
-def _workshop_of(ledger: WorkerLedger, registry: Registry, outage: StoreOutage) -> Workshop:
-    bytes_max = ledger.settings.result_bytes_max
-    return Workshop(
-        registry=registry,
-        threads=Threads(name="handler"),
-        store=ledger.store,
-        clock=ledger.clock,
-        recorder=Recorder(ledger.store, ledger.clock, outage, result_bytes_max=bytes_max),
     )
 
 

@@ -2,14 +2,28 @@
 
 import math
 from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from ledger.errors import InvalidValueError
+from worker.errors import TransactionRefusedError
 
 Report = Callable[[float, str], None]
+
+
+class Completing(Protocol):
+    """What commits a handler's own writes together with its outcome."""
+
+    def transaction(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """See `TaskContext.transaction`."""
+
+    async def complete(self, result: object, *, connection: asyncpg.Connection) -> None:
+        """See `TaskContext.complete`."""
 
 
 class TaskContext:
@@ -36,6 +50,7 @@ class TaskContext:
         tags: tuple[str, ...],
         deadline: datetime,
         report: Report | None = None,
+        completion: Completing | None = None,
     ) -> None:
         self.task_id = task_id
         self.attempt = attempt
@@ -44,6 +59,7 @@ class TaskContext:
         self.tags = tags
         self.deadline = deadline
         self._report = report
+        self._completion = completion
         self._log: structlog.stdlib.BoundLogger | None = None
         self._stop_asked = False
         self._stop_seen = False
@@ -85,9 +101,48 @@ class TaskContext:
             self._report(min(max(fraction, 0.0), 1.0), message)
         return _NOTED
 
+    def transaction(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """Lend a connection to the ledger's database with an open transaction, which is committed at its end.
+
+            async with context.transaction() as connection:
+                await connection.execute("INSERT INTO payments …")
+                await context.complete({"paid": 7}, connection=connection)
+
+        It waits while LEDGER_HANDLER_CONNECTIONS_MAX transactions are open, and a statement may take
+        LEDGER_STATEMENT_TIMEOUT_SECONDS. An exception rolls it back.
+
+        Raises:
+            TransactionRefusedError: the handler is not async, or the ledger is not in Postgres.
+            StoreUnavailableError: the database is out of reach.
+            StaleAttemptError: at the end, if the attempt was completed in it and no longer owns its task; then the
+                transaction is rolled back.
+        """
+        return self._completing().transaction()
+
+    async def complete(self, result: object, *, connection: asyncpg.Connection) -> None:
+        """Complete the attempt in the transaction that is open on the connection: both are committed, or neither.
+
+        The connection is one of `transaction`, or the handler's own to the same database. With one of its own this
+        has to be the last statement before the commit: until then nobody else can append to the task, and no
+        reader of the log gets beyond it. Once it is committed, nothing that the handler returns or raises counts.
+
+        Raises:
+            TransactionRefusedError: the handler is not async, or the ledger is not in Postgres.
+            StaleAttemptError: the attempt no longer owns its task: let this roll the transaction back.
+            TaskStateError: this attempt has completed the task already.
+            ResultRefusedError: the result cannot be stored.
+            StoreRefusedError: no transaction is open on the connection.
+        """
+        await self._completing().complete(result, connection=connection)
+
     def ask_to_stop(self) -> None:
         """Set `cancelled`; the worker does it."""
         self._stop_asked = True
+
+    def _completing(self) -> Completing:
+        if self._completion is None:
+            raise TransactionRefusedError
+        return self._completion
 
 
 class Noted:

@@ -1,6 +1,8 @@
 """The errors of the worker: two that handlers raise to steer retries, and those that an attempt ends with."""
 
-from ledger.errors import LedgerError
+from signal import Signals
+
+from ledger.errors import HandlerNotFoundError, LedgerError
 
 _PROBLEMS_SHOWN_MAX = 10
 
@@ -51,3 +53,45 @@ class AttemptInterruptedError(LedgerError):
 
     def __init__(self) -> None:
         super().__init__("the worker was stopped before the attempt ended; this costs the task no attempt")
+
+
+class ProcessDiedError(LedgerError):
+    """The process of a handler ended by itself before the handler did.
+
+    Attributes:
+        exit_code: as of `subprocess`: below 0 it is the number of the signal that ended it.
+    """
+
+    def __init__(self, *, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(f"the process of the handler died: {_ended_by(exit_code)}")
+
+
+class TransactionRefusedError(LedgerError):
+    """The handler cannot commit together with its outcome."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "context.transaction and context.complete need an async handler, and a worker whose ledger is Postgres"
+        )
+
+
+class CompletionLostError(LedgerError):
+    """The handler completed its attempt in a transaction that was not committed, and then returned."""
+
+    def __init__(self) -> None:
+        super().__init__("the transaction in which the handler completed its attempt was not committed")
+
+
+# No further attempt would mend these.
+HOPELESS = (NonRetryable, InvalidInputError, ResultRefusedError, HandlerNotFoundError, TransactionRefusedError)
+
+
+def _ended_by(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        name = Signals(-exit_code).name
+    except ValueError:
+        return f"signal {-exit_code}"
+    return f"{name} (the machine may be out of memory)" if name == "SIGKILL" else name

@@ -6,13 +6,15 @@ from types import TracebackType
 
 from ledger.jsonvalue import storable_text
 from ledger.task_words import TaskError
+from worker.endings import Reported
+from worker.errors import HOPELESS, RetryAfter
 
 _TYPE_CHARS_MAX = 200
 _MESSAGE_CHARS_MAX = 10_000
 _TRACEBACK_CHARS_MAX = 20_000
 _TRACEBACK_HEAD_CHARS = 2_000
 _OUR_FILES = frozenset(
-    str(Path(__file__).with_name(name)) for name in ("execution.py", "registry.py", "signature.py")
+    str(Path(__file__).with_name(name)) for name in ("isolated.py", "registry.py", "runs.py", "signature.py")
 )
 
 
@@ -22,6 +24,15 @@ def error_of(error: BaseException) -> TaskError:
         type=storable_text(type(error).__name__, chars_max=_TYPE_CHARS_MAX),
         message=storable_text(_message(error), chars_max=_MESSAGE_CHARS_MAX),
         traceback=storable_text(_traceback(error), chars_max=_TRACEBACK_CHARS_MAX),
+    )
+
+
+def report_of(error: BaseException) -> Reported:
+    """Return all that the worker needs to know of an exception."""
+    return Reported(
+        error=error_of(error),
+        is_hopeless=isinstance(error, HOPELESS),
+        retry_after_seconds=error.seconds if isinstance(error, RetryAfter) else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The heartbeat: says every second that the worker lives, and brings back the time and the cancel requests."""
+"""The heartbeat: says that the worker lives, and brings back the time and the cancel requests."""
 
 import asyncio
 import time
@@ -88,8 +88,13 @@ class Heartbeat:
                 await self._pause()
 
     async def _pause(self) -> None:
-        wake_at = time.monotonic() + self._interval_seconds
-        await asyncio.sleep(self._interval_seconds)
+        await self._sleep(self._interval_seconds / 2)
+        if not self._running():  # whoever runs something hears of a cancel within half the interval
+            await self._sleep(self._interval_seconds / 2)
+
+    async def _sleep(self, seconds: float) -> None:
+        wake_at = time.monotonic() + seconds
+        await asyncio.sleep(seconds)
         late_seconds = time.monotonic() - wake_at
         if late_seconds > _LATE_SECONDS:
             log.warning(

@@ -5,27 +5,17 @@ from datetime import datetime
 from secrets import SystemRandom
 
 from pydantic import JsonValue
-from pydantic_core import to_jsonable_python
 
 from ledger.codec import topic_of
-from ledger.errors import HandlerNotFoundError
 from ledger.specification import DELAY_SECONDS_MAX
 from ledger.task import Task
 from ledger.task_words import Cause, TaskError
-from worker.errors import (
-    AttemptInterruptedError,
-    AttemptTimeoutError,
-    InvalidInputError,
-    NonRetryable,
-    ResultRefusedError,
-    RetryAfter,
-)
-from worker.execution import Ending, Raised, Returned, Stopped
-from worker.failure_text import error_of
+from worker.endings import Ending, Raised, Reported, Returned, Stopped
+from worker.errors import AttemptInterruptedError, AttemptTimeoutError, ResultRefusedError
+from worker.failure_text import error_of, report_of
+from worker.results import as_json
 
-_HOPELESS = (NonRetryable, InvalidInputError, ResultRefusedError, HandlerNotFoundError)
 _DOUBLINGS_MAX = 64
-_PLAIN = frozenset({str, int, float, bool, type(None)})
 _random = SystemRandom()
 
 
@@ -108,14 +98,16 @@ def outcome_of(ending: Ending, task: Task, budget: Budget) -> Outcome:
         case Returned(value):
             return _result(value)
         case Raised(error):
-            return _failure(error, Cause.ERROR, task, budget)
+            return _failure(report_of(error), Cause.ERROR, task, budget)
+        case Reported():
+            return _failure(ending, Cause.ERROR, task, budget)
         case Stopped.CANCEL:
             return Cancellation()
         case Stopped.SHUTDOWN:
             return interruption()
         case Stopped.DEADLINE:
             timeout = AttemptTimeoutError(timeout_seconds=budget.timeout_seconds)
-            return _failure(timeout, Cause.TIMEOUT, task, budget)
+            return _failure(report_of(timeout), Cause.TIMEOUT, task, budget)
 
 
 def hopeless(error: Exception) -> Failure:
@@ -136,15 +128,15 @@ def full_jitter_seconds(*, base_seconds: float, cap_seconds: float, failures: in
     return _random.uniform(0.0, min(cap_seconds, base_seconds * 2.0 ** min(failures, _DOUBLINGS_MAX)))
 
 
-def _failure(error: BaseException, cause: Cause, task: Task, budget: Budget) -> Failure:
-    return Failure(error_of(error), cause, _retry_delay_seconds(error, task, budget))
+def _failure(report: Reported, cause: Cause, task: Task, budget: Budget) -> Failure:
+    return Failure(report.error, cause, _retry_delay_seconds(report, task, budget))
 
 
-def _retry_delay_seconds(error: BaseException, task: Task, budget: Budget) -> float | None:
-    if isinstance(error, _HOPELESS) or task.failures + 1 >= budget.failures_max:
+def _retry_delay_seconds(report: Reported, task: Task, budget: Budget) -> float | None:
+    if report.is_hopeless or task.failures + 1 >= budget.failures_max:
         return None
-    if isinstance(error, RetryAfter):
-        return min(max(0.0, error.seconds), DELAY_SECONDS_MAX)
+    if report.retry_after_seconds is not None:
+        return min(max(0.0, report.retry_after_seconds), DELAY_SECONDS_MAX)
     return full_jitter_seconds(
         base_seconds=_seconds(task, "base_s"), cap_seconds=_seconds(task, "cap_s"), failures=task.failures
     )
@@ -156,9 +148,7 @@ def _seconds(task: Task, name: str) -> float:
 
 
 def _result(value: object) -> Outcome:
-    if type(value) in _PLAIN:
-        return Success(value)  # type: ignore[arg-type]  # the types are JSON's own
     try:
-        return Success(to_jsonable_python(value))
-    except Exception as error:  # noqa: BLE001 - a model's serialiser may raise anything
-        return hopeless(ResultRefusedError(f"{type(error).__name__}: {error}"))
+        return Success(as_json(value))
+    except ResultRefusedError as error:
+        return hopeless(error)

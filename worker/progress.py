@@ -28,6 +28,7 @@ class Progress:
         self._latest: tuple[float, str] | None = None
         self._is_busy = False
         self._is_closed = False
+        self._is_appending = False
         self._writing: asyncio.Task[None] | None = None
 
     def report(self, fraction: float, message: str) -> None:
@@ -43,6 +44,15 @@ class Progress:
         if self._writing is not None:
             self._writing.cancel()
 
+    async def quiet(self) -> None:
+        """Record nothing more, and return when nothing is on its way."""
+        self._is_closed = True
+        if self._writing is None:
+            return
+        if not self._is_appending:
+            self._writing.cancel()
+        await asyncio.wait([self._writing])
+
     def _begin(self) -> None:
         if not self._is_closed and (self._writing is None or self._writing.done()):
             self._writing = self._loop.create_task(self._write())
@@ -51,7 +61,11 @@ class Progress:
         while True:
             while self._latest is not None:
                 (fraction, message), self._latest = self._latest, None
+                self._is_appending = True
                 await self._append(fraction, storable_text(message, chars_max=_MESSAGE_CHARS_MAX))
+                self._is_appending = False
+                if self._is_closed:
+                    return
                 await asyncio.sleep(_INTERVAL_SECONDS)
             self._is_busy = False
             # A thread may have spoken between the two lines above, and counted on us.

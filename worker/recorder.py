@@ -1,6 +1,5 @@
 """The recorder: appends the outcome of an attempt once, and keeps what the ledger refuses as evidence."""
 
-import orjson
 import structlog
 
 from ledger.clock import Clock
@@ -15,14 +14,16 @@ from ledger.errors import (
 )
 from ledger.jsonvalue import encode_json
 from ledger.store.port import EventStore
-from ledger.store.records import RecordedEvent, StaleWrite
+from ledger.store.records import StaleWrite
 from ledger.task import Task
 from worker.claims import Claim
-from worker.errors import ResultRefusedError
-from worker.outcomes import Cancellation, Outcome, Success, hopeless, interruption
+from worker.outcomes import Cancellation, Failure, Outcome, Success, hopeless, interruption
+from worker.results import event_bytes_max, refusal_of
 from worker.store_outage import StoreOutage
 
 log = structlog.get_logger()
+
+_OUTCOMES = frozenset({Success.topic, Failure.topic, Cancellation.topic})
 
 
 class Recorder:
@@ -34,19 +35,22 @@ class Recorder:
         self._outage = outage
         self._result_bytes_max = result_bytes_max
 
-    async def record(self, claim: Claim, outcome: Outcome) -> None:
+    async def record(self, claim: Claim, outcome: Outcome, *, is_in_doubt: bool = False) -> None:
         """Append the outcome, however long the database is away: the attempt is fenced, so late does no harm.
 
-        The outcome of an attempt that no longer owns its task is refused and kept among the stale writes.
+        The outcome of an attempt that no longer owns its task is refused and kept among the stale writes. Where
+        it is in doubt whether the handler recorded one by itself, that one counts if it is there.
         """
         # Who asked for the cancel stands in an event that the task as it was claimed does not know.
-        known = None if isinstance(outcome, Cancellation) else claim.task
+        known = None if is_in_doubt or isinstance(outcome, Cancellation) else claim.task
         while True:  # each conflict means that somebody else appended, so this ends
             try:
                 if known is None:
                     rows = await self._store.read_stream(claim.task.id)
-                    if _holds(rows, claim, outcome):
-                        return None  # it was appended by the try whose answer was lost
+                    if any(row.type in _OUTCOMES and claim.wrote(row) for row in rows):
+                        # By a try whose answer was lost, or by the handler, whose commit woke nobody.
+                        self._store.wake_readers()
+                        return None
                     known = fold(rows)
                 return await self._record(known, claim, outcome)
             except (StoreUnavailableError, StoreRefusedError) as error:
@@ -119,29 +123,10 @@ class Recorder:
             return self._evidence(claim, self._unfit(outcome, error))
 
     def _bytes_max(self, claim: Claim, outcome: Outcome) -> int | None:
-        # The bound is the result's; around it stands the event's JSON. A failure's texts have their own bounds.
-        if not isinstance(outcome, Success):
-            return None
-        return self._result_bytes_max + len(f'{{"attempt":{claim.attempt},"result":}}')
+        # A failure's texts have their own bounds.
+        return event_bytes_max(claim.attempt, self._result_bytes_max) if isinstance(outcome, Success) else None
 
     def _unfit(self, outcome: Outcome, error: InvalidValueError) -> Outcome:
         if not isinstance(outcome, Success):
             raise error  # whatever a failure says was made fit before
-        if error.bound.endswith("bytes"):
-            return hopeless(
-                ResultRefusedError(
-                    f"it must be at most {self._result_bytes_max} bytes of JSON (LEDGER_RESULT_BYTES_MAX), "
-                    f"got {len(orjson.dumps(outcome.result))}"
-                )
-            )
-        return hopeless(ResultRefusedError(str(error)))
-
-
-def _holds(rows: list[RecordedEvent], claim: Claim, outcome: Outcome) -> bool:
-    return any(
-        row.version > claim.version
-        and row.type == outcome.topic
-        and row.actor == claim.origin.actor
-        and row.causation_id == claim.origin.causation_id
-        for row in rows
-    )
+        return hopeless(refusal_of(error, outcome.result, self._result_bytes_max))

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import JsonValue
 
@@ -18,9 +18,11 @@ from ledger.errors import ConfigurationError, HandlerNotFoundError, InvalidValue
 from ledger.specification import TaskSpecification, check_specification
 from worker.context import TaskContext
 from worker.handlers import default as shipped
+from worker.importable import address_of, check_reachable
 from worker.signature import Function, Signature, inspect_handler, is_coroutine_function, name_of
 
 AnyFunction = TypeVar("AnyFunction", bound=Function)
+Isolation = Literal["process"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,10 @@ class Handler:
     """A function that runs tasks of one kind.
 
     Attributes:
-        is_coroutine_function: it runs on the event loop; any other runs in a thread.
+        is_coroutine_function: it runs on the event loop; any other runs in a thread, or in a process.
         timeout_seconds: the longest that an attempt may run, where the task itself allows more.
         max_attempts: how many attempts may fail, where the task itself allows more.
+        isolation: "process" for a plain function that runs in a process of its own, and is killed to stop it.
     """
 
     kind: str
@@ -39,6 +42,7 @@ class Handler:
     is_coroutine_function: bool
     timeout_seconds: float | None = None
     max_attempts: int | None = None
+    isolation: Isolation | None = None
 
     def __post_init__(self) -> None:
         """Hold the bounds to those of a task."""
@@ -53,6 +57,13 @@ class Handler:
             )
         except InvalidValueError as error:
             raise ConfigurationError(f"the handler {name_of(self.function)}: {error}") from error
+        if self.isolation not in (None, "process"):
+            raise ConfigurationError(
+                f"the handler {name_of(self.function)}: isolation must be 'process' or None, "
+                f"got {self.isolation!r}"
+            )
+        if self.isolation is not None:
+            address_of(self.function, kind=self.kind)
 
     def call(self, value: JsonValue, context: TaskContext | None) -> object:
         """Call the function with the input as it wants it; a coroutine function returns its coroutine.
@@ -71,7 +82,12 @@ class Registry:
         self._fallback = fallback
 
     def task_handler(
-        self, kind: str, *, timeout_seconds: float | None = None, max_attempts: int | None = None
+        self,
+        kind: str,
+        *,
+        timeout_seconds: float | None = None,
+        max_attempts: int | None = None,
+        isolation: Isolation | None = None,
     ) -> Callable[[AnyFunction], AnyFunction]:
         """Register the decorated function as the handler of a kind; the function itself stays as it is.
 
@@ -79,9 +95,12 @@ class Registry:
             kind: what the task's kind has to be.
             timeout_seconds: ends an attempt that runs longer; the task's own timeout counts where it is shorter.
             max_attempts: how many attempts may fail; the task's own bound counts where it is lower.
+            isolation: with "process" a plain function runs in a process of its own, and is killed when its task
+                is cancelled, at its deadline, and when the worker stops.
 
         Raises:
-            ConfigurationError: the kind has a handler already, or the function's signature does not fit.
+            ConfigurationError: the kind has a handler already, the function's signature does not fit, or no
+                other process could import it.
         """
 
         def register(function: AnyFunction) -> AnyFunction:
@@ -93,6 +112,7 @@ class Registry:
                     is_coroutine_function=is_coroutine_function(function),
                     timeout_seconds=timeout_seconds,
                     max_attempts=max_attempts,
+                    isolation=isolation,
                 )
             )
             return function
@@ -114,6 +134,12 @@ class Registry:
         if handler is None:
             raise HandlerNotFoundError(kind=kind, known=self.kinds)
         return handler
+
+    def check(self) -> None:
+        """Raise ConfigurationError where another process would not find a handler that runs in one."""
+        for handler in self._handlers.values():
+            if handler.isolation is not None:
+                check_reachable(handler.function, kind=handler.kind)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -144,7 +170,8 @@ def load_registry(apps: Iterable[str]) -> Registry:
     """Import the modules that register handlers, and return the registry that they registered in.
 
     Raises:
-        ConfigurationError: a module cannot be imported; the sentence names it and says why.
+        ConfigurationError: a module cannot be imported, or an isolated handler of it cannot be found by another
+            process; the sentence names it and says why.
     """
     for app in apps:
         _make_importable(Path.cwd())
@@ -156,6 +183,7 @@ def load_registry(apps: Iterable[str]) -> Registry:
             raise ConfigurationError(
                 f"the app {app!r} (--app, LEDGER_APPS) cannot be imported: {type(error).__name__}: {error}"
             ) from error
+    default_registry.check()
     return default_registry
 
 

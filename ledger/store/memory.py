@@ -49,8 +49,7 @@ class MemoryEventStore:
         for stream in streams:
             self._check_head(stream)
         receipts = [self._record(stream) for stream in streams]
-        for signal in self._signals:
-            signal.fire()
+        self.wake_readers()
         return receipts
 
     async def append_once(
@@ -116,6 +115,11 @@ class MemoryEventStore:
             yield signal
         finally:
             self._signals.discard(signal)
+
+    def wake_readers(self) -> None:
+        """Wake the readers now."""
+        for signal in self._signals:
+            signal.fire()
 
     async def record_stale_write(self, write: StaleWrite) -> None:
         """Keep a late write that was refused."""

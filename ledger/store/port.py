@@ -37,7 +37,7 @@ class EventStore(Protocol):
         """Append all events to the stream, or none: they get the versions after `expected_version`.
 
         With a connection the append joins the transaction that is open on it, and exists if and only if
-        that commits; then nothing is retried and no reader is woken.
+        that commits; then nothing is retried and no reader is woken: whoever commits calls `wake_readers`.
 
         Raises:
             WrongExpectedVersionError: the stream's head is not at `expected_version` (behind or ahead).
@@ -105,6 +105,9 @@ class EventStore(Protocol):
 
     def appends(self) -> AbstractAsyncContextManager[AppendSignal]:
         """Listen for appends; listening has begun when the context is entered."""
+
+    def wake_readers(self) -> None:
+        """Wake the readers soon, after the commit of an append that joined somebody's transaction."""
 
     async def record_stale_write(self, write: StaleWrite) -> None:
         """Keep a late write that was refused."""

@@ -76,10 +76,6 @@ class PostgresEventStore:
             rows = await connection.fetch(query("append_events"), *columns_of(appends))
         return {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
 
-    def announce(self) -> None:
-        """Wake the readers, after a caller's own transaction with appends was committed."""
-        self._doorbell.ring()
-
     async def append_many(
         self, streams: Sequence[StreamAppend], *, connection: asyncpg.Connection | None = None
     ) -> list[Appended]:
@@ -166,6 +162,10 @@ class PostgresEventStore:
         """Listen for appends of every process."""
         async with listening(self._database) as signal:
             yield signal
+
+    def wake_readers(self) -> None:
+        """Ring the doorbell."""
+        self._doorbell.ring()
 
     async def record_stale_write(self, write: StaleWrite) -> None:
         """Keep a late write that was refused."""

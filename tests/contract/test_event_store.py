@@ -227,6 +227,16 @@ async def test_many_streams_are_read_in_one_go_and_the_unknown_has_no_entry(stor
     assert {task: [row.version for row in rows] for task, rows in streams.items()} == {first: [1, 2], second: [1]}
 
 
+async def test_whoever_committed_an_append_by_himself_wakes_who_listens(store: EventStore) -> None:
+    async with store.appends() as signal:
+        while await signal.wait(0.05):
+            pass
+
+        store.wake_readers()
+
+        assert await signal.wait(10) is True
+
+
 async def test_append_wakes_who_listens(store: EventStore) -> None:
     async with store.appends() as signal:
         while await signal.wait(0.05):
