@@ -4,20 +4,20 @@ SELECT position, set_config('synchronous_commit', 'off', true) FROM ledger.check
 
 -- name: note_follow_ups
 -- Keeps who waits for whom, of the tasks that were submitted in a stretch of the log, but for what had completed by
--- its end. CASE: only submissions are opened.
+-- its end (one of the same batch may stand beyond it). CASE: only submissions are opened.
 INSERT INTO ledger.follow_ups (parent_id, task_id)
 SELECT parent::uuid, event.task_id
   FROM ledger.events AS event
  CROSS JOIN LATERAL jsonb_array_elements_text(event.data -> 'after') AS parents (parent)
- CROSS JOIN LATERAL (
+  LEFT JOIN LATERAL (
        SELECT type FROM ledger.events
         WHERE task_id = parent::uuid AND position <= $2
           AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
         ORDER BY version DESC
-        LIMIT 1) AS last
+        LIMIT 1) AS last ON true
  WHERE event.position > $1 AND event.position <= $2
    AND CASE event.type WHEN 'task.submitted' THEN event.data ? 'after' END
-   AND last.type <> 'task.completed'
+   AND last.type IS DISTINCT FROM 'task.completed'
 ON CONFLICT DO NOTHING;
 
 -- name: stirred_follow_ups

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
+from uuid_utils.compat import uuid7
 
 from ledger.bootstrap import Ledger
 from ledger.codec import decode
@@ -330,6 +331,26 @@ async def test_many_tasks_that_wait_for_one_are_all_released(ledger: Ledger, fol
     await complete(ledger, parent)
 
     assert await follow_ups.run_once() == 450
+
+
+async def test_a_task_whose_batch_stands_across_two_stretches_of_the_log_waits_for_all_of_the_others(
+    ledger: Ledger, follow_ups: FollowUps
+) -> None:
+    unfinished, *_ = await ledger.commands.submit_many([TaskSpecification()] * 999, origin=CLIENT)
+    child, broken = sorted(uuid7() for _ in range(2))
+    waits = TaskSpecification(after=(unfinished.task_id, broken))
+    drafts = [
+        ledger.commands.draft(waits, origin=CLIENT, task_id=child),
+        ledger.commands.draft(TaskSpecification(), origin=CLIENT, task_id=broken),
+    ]
+    await ledger.commands.record(drafts)
+    await follow_ups.run_once()
+
+    await fail(ledger, broken)
+
+    assert (await ledger.store.read_stream(child))[0].position == 1000
+    assert await follow_ups.run_once() == 1
+    assert await types_of(ledger, child) == ["submitted", "cancelled"]
 
 
 async def test_the_scheduler_releases_well_within_a_second_of_the_end(ledger: Ledger) -> None:
