@@ -8,6 +8,7 @@ task is an append with an expected version. Leading only saves doing the work tw
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from secrets import SystemRandom
@@ -116,11 +117,14 @@ class Scheduler:
     async def _keep_on(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         trouble = self._trouble(name)
         while True:
+            began = time.monotonic()
             try:
                 await run()
             except StoreUnavailableError:
                 raise
             except Exception as error:  # noqa: BLE001 - what fails here must not keep the chores from being done
+                if time.monotonic() - began > _RETRY_SECONDS_MAX:
+                    trouble.end()  # it went well for long, so this is another one
                 await trouble.wait(error)
 
     async def _repeat(self, chore: Chore) -> None:
