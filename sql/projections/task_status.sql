@@ -219,12 +219,9 @@ VALUES (
          ELSE '{}'
     END,
     submission ->> 'on_parent_failure',
-    CASE WHEN submission -> 'tags' <> '[]'
-         THEN (SELECT substr(tag, 8)
-                 FROM jsonb_array_elements_text(submission -> 'tags') WITH ORDINALITY AS tags (tag, place)
-                WHERE starts_with(tag, 'tenant:')
-                ORDER BY place
-                LIMIT 1)
+    CASE submission -> 'tags'
+        WHEN '[]' THEN NULL
+        ELSE substr(jsonb_path_query_first(submission, '$.tags[*] ? (@ starts with "tenant:")') #>> '{}', 8)
     END,
     news.hold,
     news.discarded,
