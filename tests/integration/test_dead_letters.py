@@ -16,6 +16,7 @@ from ledger.dead_letters.reader import DeadLetterReader
 from ledger.errors import DeadLetterNotFoundError, DeadLetterStateError, InvalidValueError, StoreRefusedError
 from ledger.store.records import Origin
 from ledger.task_words import Cause, Status
+from ledger.work_queues import list_queues, show_queue
 from tests.integration.dead_letters_given import (
     announcement,
     dead_messages,
@@ -119,6 +120,20 @@ async def test_each_filter_finds_its_own(ledger: Ledger) -> None:
     assert await listed_ids(ledger, died_after=moment) == [letter, slow]
     assert await listed_ids(ledger, died_before=moment) == [mail, plain]
     assert await DeadLetterReader(ledger).count(DeadLetterFilter(queue="mail", died_before=moment)) == 1
+
+
+async def test_each_queue_tells_how_many_wait_for_somebody_to_deal_with_them(
+    ledger: Ledger, acts: DeadLetterActs
+) -> None:
+    dealt_with, *_ = await failed(ledger, 3, queue="mail")
+    await dead_messages(ledger, "mail", [foreign("mail")])
+    [discarded] = await dead_messages(ledger, "default", [foreign("default")])
+    for letter_id in (dealt_with, discarded):
+        await acts.discard(letter_id, ANN)
+    await caught_up(ledger)
+
+    assert [(queue.name, queue.dead) for queue in await list_queues(ledger)] == [("mail", 3)]
+    assert (await show_queue(ledger, "default")).dead == 0
 
 
 async def test_a_task_is_redriven_with_actor_and_reason_in_its_history(
