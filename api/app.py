@@ -12,7 +12,9 @@ from api.frame import Frame
 from api.openapi import DESCRIPTION, TITLE, DocumentedApi
 from api.problems import tell
 from api.routes.batch import BatchRoutes
+from api.routes.bulk_acts import BulkActRoutes
 from api.routes.commands import CommandRoutes
+from api.routes.dead_letters import DeadLetterRoutes
 from api.routes.health import HealthRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
@@ -43,6 +45,8 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         TaskRoutes(ledger),
         CommandRoutes(ledger),
         QueueRoutes(ledger),
+        DeadLetterRoutes(ledger),
+        BulkActRoutes(ledger),
     ):
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)

@@ -31,6 +31,14 @@ class InvalidTaskIdError(LedgerError):
         super().__init__("Invalid Task ID format")
 
 
+class InvalidIdError(LedgerError):
+    """Another id in the path is no UUID."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"Invalid {what} ID format")
+
+
 class BodyTooLargeError(LedgerError):
     """The body is larger than the bound, which a setting says; the rest of it was not read."""
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from api.answers import ProblemDocument, Submitted
+from api.dead_letter_shapes import BulkRequest, DiscardReason
 from api.origin import CORRELATION_ID_PATTERN
 from api.queue_schemas import QueueSettingsGiven
 from api.schedule_schemas import ScheduleBody
@@ -38,6 +39,11 @@ _RECEIPT_HEADERS = {
         "schema": {"type": "string", "enum": ["true"]},
     },
 }
+# Of routes that read their bodies by themselves.
+_MODELS = (
+    BatchItem, BulkRequest, DiscardReason, ProblemDocument, QueueSettingsGiven, Reason, ScheduleBody, Submission,
+    Submitted,
+)  # fmt: skip
 _EXAMPLE_ID = "0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7"
 
 
@@ -83,8 +89,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _UNUSED_SCHEMAS:
         schemas.pop(name, None)
-    models = (BatchItem, ProblemDocument, QueueSettingsGiven, Reason, ScheduleBody, Submission, Submitted)
-    for model in models:
+    for model in _MODELS:
         _define(schemas, model)
     for operations in document["paths"].values():
         for operation in operations.values():

@@ -16,6 +16,7 @@ from api.errors import (
     BodyTooLargeError,
     BodyTooSlowError,
     InvalidBatchError,
+    InvalidIdError,
     InvalidRequestError,
     InvalidTaskIdError,
     Part,
@@ -24,6 +25,9 @@ from api.errors import (
 from api.json_response import JsonResponse
 from api.validation import sentence_of
 from ledger.errors import (
+    BulkActNotFoundError,
+    DeadLetterNotFoundError,
+    DeadLetterStateError,
     IdempotencyKeyReusedError,
     InvalidValueError,
     KeyInFlightError,
@@ -80,6 +84,7 @@ class _Row:
 _TABLE = (
     _Row(InvalidRequestError, HTTPStatus.BAD_REQUEST, "invalid-request", "The request is not valid"),
     _Row(InvalidTaskIdError, HTTPStatus.BAD_REQUEST, "invalid-task-id", "The task id is not valid"),
+    _Row(InvalidIdError, HTTPStatus.BAD_REQUEST, "invalid-id", "The id is not valid"),
     _Row(InvalidValueError, HTTPStatus.BAD_REQUEST, "invalid-request", "The request is not valid"),
     _Row(BodyTooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "The body is too large"),
     _Row(BodyTooSlowError, HTTPStatus.REQUEST_TIMEOUT, "body-too-slow", "The body came too slowly"),
@@ -92,6 +97,9 @@ _TABLE = (
     ),
     _Row(KeyInFlightError, HTTPStatus.CONFLICT, "key-in-flight", "A request with the same key is in flight"),
     _Row(ScheduleNotFoundError, HTTPStatus.NOT_FOUND, "schedule-not-found", "There is no such schedule"),
+    _Row(DeadLetterNotFoundError, HTTPStatus.NOT_FOUND, "dead-letter-not-found", "There is no such dead letter"),
+    _Row(BulkActNotFoundError, HTTPStatus.NOT_FOUND, "bulk-act-not-found", "There is no such bulk act"),
+    _Row(DeadLetterStateError, HTTPStatus.CONFLICT, "dead-letter-state", "The dead letter refuses this"),
     _Row(TaskStateError, HTTPStatus.CONFLICT, "task-state", "The task's state refuses this"),
     _Row(
         WrongExpectedVersionError, HTTPStatus.CONFLICT, "task-busy", "The task is busy",
@@ -102,6 +110,7 @@ _TABLE = (
         "The ledger is out of reach at the moment; whether a command in flight took hold is not known.",
     ),
 )  # fmt: skip
+_IDS = {("path", "letter_id"): "Dead Letter", ("path", "bulk_id"): "Bulk Act"}
 _UNKNOWN = _Row(
     Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal server error",
     "Something went wrong on the server; its log has the details.",
@@ -166,6 +175,9 @@ def _of_framework(error: RequestValidationError) -> Exception:
     problems = error.errors()
     if any(problem["loc"] == ("path", "task_id") for problem in problems):
         return InvalidTaskIdError()
+    for problem in problems:
+        if problem["loc"] in _IDS:
+            return InvalidIdError(_IDS[problem["loc"]])
     return InvalidRequestError(Part.QUERY, sentence_of(problems))
 
 
@@ -178,6 +190,9 @@ def _members(error: Exception) -> dict[str, JsonValue]:
     if isinstance(error, TaskStateError):
         reason: dict[str, JsonValue] = {"reason": error.reason} if error.reason else {}
         return {"task_id": str(error.task_id), "task_status": error.status, **reason}
+    if isinstance(error, DeadLetterStateError | DeadLetterNotFoundError):
+        reason = {"reason": error.reason} if isinstance(error, DeadLetterStateError) else {}
+        return {"dead_letter_id": str(error.letter_id), **reason}
     if isinstance(error, TaskNotFoundError | WrongExpectedVersionError):
         return {"task_id": str(error.task_id)}
     if isinstance(error, InvalidBatchError):

@@ -42,6 +42,10 @@ class QueueShown(BaseModel):
     held: HeldShown
     running: int
     permits: int = Field(description="Tasks that its limits have let through and that have not ended.")
+    dead: int = Field(
+        description="Tasks that failed for good and messages that nobody could take, until somebody deals with "
+        "them; of very many not all are counted."
+    )
     oldest_ready_at: datetime | None = Field(description="Since when the longest ready task is.")
     live_workers: int = Field(description="Worker processes that serve it and beat.")
     settings: QueueSettingsShown

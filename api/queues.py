@@ -40,7 +40,7 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
     for one in queues:
         typer.echo(f"{one.name:<20} {_state(one)}{_counts(one)}, {one.live_workers} live workers")
     if not queues:
-        typer.echo("no queue has unfinished tasks, live workers or anything set")
+        typer.echo("no queue has unfinished tasks, dead letters, live workers or anything set")
 
 
 async def run_show(name: str, database_url: str | None, *, as_json: bool) -> None:
@@ -170,7 +170,8 @@ def _state(queue: QueueStanding) -> str:
 
 def _counts(queue: QueueStanding) -> str:
     held = sum(queue.held.values())
-    return f"{queue.ready} ready, {queue.waiting} waiting, {held} held back, {queue.running} running"
+    dead = f", {queue.dead} dead" if queue.dead else ""
+    return f"{queue.ready} ready, {queue.waiting} waiting, {held} held back, {queue.running} running{dead}"
 
 
 def _meant(settings: Mapping[str, object]) -> dict[str, object]:

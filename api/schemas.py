@@ -40,7 +40,7 @@ from ledger.task_words import ParentPolicy, Status
 REASON_CHARS_MAX = 1000
 REF_PATTERN = r"^[A-Za-z0-9_.:/-]{1,100}$"
 _VERSION_MAX = 2_147_483_647
-_CURSOR_CHARS_MAX = 200
+CURSOR_CHARS_MAX = 200
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -55,7 +55,8 @@ def _moment(value: object) -> datetime:
     raise ValueError(bound)
 
 
-def _without_nul(text: str) -> str:
+def without_nul(text: str) -> str:
+    """Return the text; ValueError where it has a NUL character, which Postgres does not store."""
     if "\0" in text:
         bound = "text without NUL characters"
         raise ValueError(bound)
@@ -63,8 +64,8 @@ def _without_nul(text: str) -> str:
 
 
 Moment = Annotated[datetime, PlainValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-Text = Annotated[str, AfterValidator(_without_nul)]
-Tag = Annotated[str, Field(min_length=1, max_length=TAG_CHARS_MAX), AfterValidator(_without_nul)]
+Text = Annotated[str, AfterValidator(without_nul)]
+Tag = Annotated[str, Field(min_length=1, max_length=TAG_CHARS_MAX), AfterValidator(without_nul)]
 
 
 class _Request(BaseModel):
@@ -222,6 +223,6 @@ class ListQuery(BaseModel):
     limit: int = Field(50, ge=1, description="How many tasks at most.")
     cursor: str | None = Field(
         None,
-        max_length=_CURSOR_CHARS_MAX,
+        max_length=CURSOR_CHARS_MAX,
         description="The `next_cursor` of the page before, with the same filters.",
     )

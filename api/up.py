@@ -17,6 +17,7 @@ from api.server import serve
 from ledger.bootstrap import EMBEDDED_HOME, Ledger, open_broker_when_ready, open_ledger
 from ledger.broker.memory import MemoryBroker
 from ledger.broker.port import Broker
+from ledger.dead_letters.collector import Collector
 from ledger.embedded_postgres import EmbeddedPostgres
 from ledger.migrate import migrate
 from ledger.process import running_until
@@ -64,7 +65,12 @@ async def _run_roles(ledger: Ledger, broker: Broker, stop: asyncio.Event, lines:
     await put_declared(ledger, registry, origin=Origin(actor="up"))
     worker = Worker(ledger, broker, registry)
     derived = asyncio.Event()
-    roles = (Relay(ledger, broker).run(), Projector(ledger, SHIPPED).run(), Scheduler(ledger).run())
+    roles = (
+        Relay(ledger, broker).run(),
+        Collector(ledger, broker).run(),
+        Projector(ledger, SHIPPED).run(),
+        Scheduler(ledger).run(),
+    )
     async with running_until(derived, *roles):
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())

@@ -37,6 +37,32 @@ class ScheduleNotFoundError(LedgerError):
         super().__init__(f"there is no schedule {_shortened(name)}")
 
 
+class DeadLetterNotFoundError(LedgerError):
+    """No message that died has this id, and no task that failed."""
+
+    def __init__(self, letter_id: UUID) -> None:
+        self.letter_id = letter_id
+        super().__init__("Dead letter not found")
+
+
+class DeadLetterStateError(LedgerError):
+    """What a dead letter is refuses this act, or somebody has dealt with it already."""
+
+    def __init__(self, *, letter_id: UUID, act: str, reason: str) -> None:
+        self.letter_id = letter_id
+        self.act = act
+        self.reason = reason
+        super().__init__(f"cannot {act} dead letter {letter_id}: {reason}")
+
+
+class BulkActNotFoundError(LedgerError):
+    """No bulk act upon dead letters has this id."""
+
+    def __init__(self, bulk_id: UUID) -> None:
+        self.bulk_id = bulk_id
+        super().__init__("Bulk act not found")
+
+
 class WrongExpectedVersionError(LedgerError):
     """An append expected the stream at one version and found it at another; nothing was recorded."""
 

@@ -1,12 +1,14 @@
 """JSON as the ledger stores it: what is refused, where it is encoded, and the text that is safe to store."""
 
 import math
+from collections.abc import Mapping
 
 import orjson
 from pydantic import JsonValue
 
 from ledger.errors import InvalidValueError
 
+_FOREIGN_CHARS_MAX = 65_536
 DEPTH_MAX = 65  # of an event, which is one level more than the user's value in it
 
 
@@ -46,9 +48,24 @@ def storable_text(text: str, *, chars_max: int) -> str:
     return kept.replace("\0", "�").encode("utf-8", "replace").decode()
 
 
+def storable_json(value: object) -> str:
+    """Return JSON from elsewhere as text that Postgres stores: each string made fit, what is not finite null."""
+    return orjson.dumps(_storable(value)).decode()
+
+
 def decode_json(text: str | bytes) -> JsonValue:
     """Decode JSON text that the ledger encoded."""
     value: JsonValue = orjson.loads(text)
+    return value
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        return storable_text(value, chars_max=_FOREIGN_CHARS_MAX)
+    if isinstance(value, Mapping):
+        return {str(_storable(str(name))): _storable(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(member) for member in value]
     return value
 
 

@@ -11,8 +11,11 @@ import typer
 
 from ledger.errors import (
     BrokerUnavailableError,
+    BulkActNotFoundError,
     ConfigurationError,
     DataDirectoryInUseError,
+    DeadLetterNotFoundError,
+    DeadLetterStateError,
     InvalidValueError,
     LedgerError,
     ScheduleNotFoundError,
@@ -44,10 +47,13 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (InvalidValueError, ExitCode.USAGE),
     (TaskNotFoundError, ExitCode.NOT_FOUND),
     (ScheduleNotFoundError, ExitCode.NOT_FOUND),
+    (DeadLetterNotFoundError, ExitCode.NOT_FOUND),
+    (BulkActNotFoundError, ExitCode.NOT_FOUND),
     (StoreUnavailableError, ExitCode.UNREACHABLE),
     (BrokerUnavailableError, ExitCode.UNREACHABLE),
     (DataDirectoryInUseError, ExitCode.CONFLICT),
     (TaskStateError, ExitCode.CONFLICT),
+    (DeadLetterStateError, ExitCode.CONFLICT),
 )
 
 

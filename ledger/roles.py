@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from ledger.bootstrap import open_broker, open_broker_when_ready, open_ledger, open_ledger_when_ready
+from ledger.dead_letters.collector import Collector
 from ledger.errors import LedgerError
 from ledger.process import running_until
 from ledger.relay import Relay
@@ -16,12 +17,12 @@ log = structlog.get_logger()
 
 
 async def run_relay(stop: asyncio.Event, *, database_url: str | None, rabbitmq_url: str | None) -> None:
-    """Run the relay until `stop` is set."""
+    """Run the relay, and beside it the collector of dead letters, until `stop` is set."""
     settings = start_up(load_settings(database_url=database_url, rabbitmq_url=rabbitmq_url), role="relay")
     async with (
         open_ledger_when_ready(settings, stop) as ledger,
         open_broker_when_ready(settings, stop) as broker,
-        running_until(stop, Relay(ledger, broker).run()),
+        running_until(stop, Relay(ledger, broker).run(), Collector(ledger, broker).run()),
     ):
         log.info("relay.started")
     log.info("relay.stopped")

@@ -19,6 +19,7 @@ import structlog
 from ledger.admitter import Admitter
 from ledger.bootstrap import Ledger
 from ledger.clock import synchronise
+from ledger.dead_letters.bulk_chore import BulkChore
 from ledger.errors import ConfigurationError, LeadershipLostError, LedgerError, StoreUnavailableError
 from ledger.follow_ups import FollowUps
 from ledger.leader import still_leads, together, while_leading
@@ -76,6 +77,7 @@ class Scheduler:
             Chore("schedules", settings.scheduler_interval_seconds, ScheduleFirer(ledger).run_once),
             Chore("sweep", settings.sweep_interval_seconds, self._sweeper.run_once),
             Chore("reconcile", reconcile_seconds(settings), Reconciler(ledger).run_once),
+            Chore("bulk_acts", settings.scheduler_interval_seconds, BulkChore(ledger).run_once),
             Chore("forget_workers", _HOUR_SECONDS, self._sweeper.forget_old_workers),
             Chore("permits", _MINUTE_SECONDS, self._admitter.tidy),
             Chore("forget_idempotency_keys", _MINUTE_SECONDS, spent_keys.forget_idempotency_keys),

@@ -1,5 +1,6 @@
 """The queues as an operator sees them: whether each is open, what is set, what is to do, and who does it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +11,13 @@ from ledger.bootstrap import Ledger
 from ledger.queue_policies import AGE_SECONDS_MAX
 from ledger.queue_settings import QueueSettings, check_queue_name, settings_of
 from ledger.read_model import fetch_rows
+from ledger.store.connection import Database
 from ledger.task_words import HoldReason
 
 # A claim looks at a view of that age at most; as much again for the append that follows it.
 _HEARD_SECONDS = 2 * AGE_SECONDS_MAX
 _UNSEEN_MAX = 10_000
+_DEAD_MAX = 100_000
 
 
 class QueueState(StrEnum):
@@ -34,6 +37,8 @@ class QueueStanding:
         waiting: tasks whose time has not come.
         held: how many tasks each reason holds back, whatever their time.
         permits: tasks that its limits have let through and that have not ended.
+        dead: tasks that failed for good and messages that nobody could take, until somebody deals with them; where
+            there are very many not all are counted.
         oldest_ready_at: since when the longest ready one is.
     """
 
@@ -45,13 +50,14 @@ class QueueStanding:
     held: Mapping[str, int]
     running: int
     permits: int
+    dead: int
     oldest_ready_at: datetime | None
     live_workers: int
     settings: QueueSettings
 
 
 async def list_queues(ledger: Ledger) -> Sequence[QueueStanding]:
-    """Return every queue that is paused or has settings, unfinished tasks or live workers, by name.
+    """Return every queue that is paused or has settings, unfinished tasks, dead letters or live workers, by name.
 
     Raises:
         StoreUnavailableError: the database is out of reach.
@@ -78,6 +84,7 @@ class _Seen:
     policy: Mapping[str, Any] | None = None
     unfinished: Mapping[str, Any] | None = None
     permits: int = 0
+    dead: int = 0
     live_workers: int = 0
     is_unsettled: bool = False
 
@@ -93,6 +100,7 @@ async def _standings(ledger: Ledger, only: str | None) -> list[QueueStanding]:
     workers = {row["name"]: row["live_workers"] for row in served}
     let_through = await fetch_rows(database, "live_permits_by_queue", only)
     permits = {row["name"]: row["permits"] for row in let_through}
+    dead = await _dead_by_queue(database, only)
     return [
         _standing(
             name,
@@ -100,12 +108,20 @@ async def _standings(ledger: Ledger, only: str | None) -> list[QueueStanding]:
                 policy=policies.get(name),
                 unfinished=unfinished.get(name),
                 permits=permits.get(name, 0),
+                dead=dead[name],
                 live_workers=workers.get(name, 0),
                 is_unsettled=name in unsettled,
             ),
         )
-        for name in sorted({*policies, *workers, *unfinished})
+        for name in sorted({*policies, *workers, *unfinished, *dead})
     ]
+
+
+async def _dead_by_queue(database: Database, only: str | None) -> Counter[str]:
+    dead: Counter[str] = Counter()
+    for name in ("dead_tasks_by_queue", "dead_messages_by_queue"):
+        dead.update({row["name"]: row["dead"] for row in await fetch_rows(database, name, only, _DEAD_MAX)})
+    return dead
 
 
 def _standing(name: str, seen: _Seen) -> QueueStanding:
@@ -122,6 +138,7 @@ def _standing(name: str, seen: _Seen) -> QueueStanding:
         held={str(reason): counts[f"held_{reason}"] for reason in HoldReason},
         running=counts["running"],
         permits=seen.permits,
+        dead=seen.dead,
         oldest_ready_at=counts["oldest_ready_at"],
         live_workers=seen.live_workers,
         settings=settings_of(seen.policy) if seen.policy else QueueSettings(),

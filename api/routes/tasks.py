@@ -66,7 +66,7 @@ class TaskRoutes:
         task = await self._reader.find(task_id)
         refused = await self._store.read_stale_writes(task_id)
         shown = {name: getattr(task, name) for name in _SHOWN}
-        return JsonResponse({**shown, "stale_writes": [_stale_write_body(write) for write in refused]})
+        return JsonResponse({**shown, "stale_writes": [stale_write_body(write) for write in refused]})
 
     async def status(self, task_id: UUID) -> JsonResponse:
         """Show the status of a task."""
@@ -95,7 +95,7 @@ class TaskRoutes:
         page = found[: asked.limit]
         next_after_version = page[-1].version if len(found) > len(page) else None
         return JsonResponse(
-            {"events": [_event_body(event) for event in page], "next_after_version": next_after_version}
+            {"events": [event_body(event) for event in page], "next_after_version": next_after_version}
         )
 
     def _check_limit(self, limit: int) -> None:
@@ -115,7 +115,8 @@ def _outcome(task: TaskView) -> object:
     return None
 
 
-def _event_body(event: RecordedEvent) -> dict[str, object]:
+def event_body(event: RecordedEvent) -> dict[str, object]:
+    """Return an event as the API shows it."""
     return {
         "id": event.event_id,
         "position": event.position,
@@ -135,7 +136,8 @@ def _event_body(event: RecordedEvent) -> dict[str, object]:
     }
 
 
-def _stale_write_body(write: StaleWrite) -> dict[str, object]:
+def stale_write_body(write: StaleWrite) -> dict[str, object]:
+    """Return a refused write as the API shows it."""
     return {
         "type": write.type,
         "attempt": write.attempt,

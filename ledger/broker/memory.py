@@ -11,21 +11,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Self
 
-from ledger.broker.port import Band, OutgoingMessage
-from ledger.broker.topology import BANDS, DELIVERY_LIMIT, REASON_CHARS_MAX, band_of, check_queue_name
+from ledger.broker.port import Band, DeadLetter, KeepLetters, OutgoingMessage
+from ledger.broker.topology import BANDS, DELIVERY_LIMIT, REASON_CHARS_MAX, REJECTED, band_of, check_queue_name
 from ledger.errors import BrokerRefusedError, BrokerUnavailableError
 
 # How many deliveries a consumer may take without the event loop getting a turn.
 _DELIVERIES_A_TURN = 64
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message that was rejected, or that came back too often."""
-
-    message_id: str
-    body: bytes
-    reason: str
 
 
 class MemoryBroker:
@@ -60,6 +51,20 @@ class MemoryBroker:
             yield consumer
         finally:
             consumer.close()
+
+    async def move_dead_letters(self, queue: str, keep: KeepLetters, *, letters_max: int) -> int:
+        """Hand dead letters to `keep`; see the port."""
+        self._check_open()
+        if not (letters := self.dead_letters(queue)[:letters_max]):
+            return 0
+        dead = self._queues[queue].dead
+        del dead[: len(letters)]
+        try:
+            await keep(letters)
+        except BaseException:
+            dead[:0] = letters
+            raise
+        return len(letters)
 
     async def ping(self) -> None:
         """Return while the broker is open."""
@@ -129,14 +134,16 @@ class _TaskQueue:
         for entry in reversed(entries):
             entry.returns += 1
             if entry.returns > DELIVERY_LIMIT:
-                self.bury(entry, "delivery limit")
+                self.bury(entry, reason="it came back too often", cause="delivery_limit")
             else:
                 self.ready[band].appendleft(entry)
                 self._wake()
 
-    def bury(self, entry: _Entry, reason: str) -> None:
-        letter = DeadLetter(message_id=entry.message_id, body=entry.body, reason=reason[:REASON_CHARS_MAX])
-        self.dead.append(letter)
+    def bury(self, entry: _Entry, *, reason: str, cause: str) -> None:
+        reason = reason[:REASON_CHARS_MAX]
+        self.dead.append(
+            DeadLetter(queue=self.name, message_id=entry.message_id, body=entry.body, reason=reason, cause=cause)
+        )
 
     def close(self) -> None:
         for consumer in tuple(self.consumers):
@@ -180,7 +187,7 @@ class _Delivery:
     async def reject(self, reason: str) -> None:
         """Move the message to the dead letters."""
         if self.holder is not None:
-            self.holder.task_queue.bury(self.entry, reason)
+            self.holder.task_queue.bury(self.entry, reason=reason, cause=REJECTED)
             self.holder.settle(self)
 
 

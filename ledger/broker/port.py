@@ -1,10 +1,12 @@
 """The broker port: what Task Ledger needs of a message broker, and the contract that every adapter keeps."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from pydantic import JsonValue
 
 
 class Band(StrEnum):
@@ -31,6 +33,32 @@ class OutgoingMessage:
     body: bytes
     queue: str
     must_route: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message that was rejected, or that came back too often.
+
+    Attributes:
+        queue: the task queue that it died in.
+        message_id: the publisher's id; empty where a foreign message carries none.
+        reason: why, in words.
+        cause: why, in one: `rejected` by a consumer, else the broker's word, for example `delivery_limit`.
+        headers: what it came with, and what the broker added, as JSON.
+        properties: the message's other properties, those that are set.
+    """
+
+    queue: str
+    message_id: str
+    body: bytes
+    reason: str
+    cause: str
+    headers: Mapping[str, JsonValue] = field(default_factory=dict)
+    properties: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+# Takes dead letters over; they are durable elsewhere when it returns.
+KeepLetters = Callable[[Sequence[DeadLetter]], Awaitable[None]]
 
 
 class Delivery(Protocol):
@@ -97,6 +125,19 @@ class Broker(Protocol):
         At most `prefetch` deliveries of each task queue and band are handed out or buffered unsettled. The
         iterator goes on by itself when the connection was lost and came back; unsettled deliveries then come
         again. Leaving the context stops consuming and returns what was not settled to the broker.
+        """
+
+    async def move_dead_letters(self, queue: str, keep: KeepLetters, *, letters_max: int) -> int:
+        """Hand the oldest dead letters of a task queue to `keep`, and take them from the broker when it returns.
+
+        Where `keep` raises, or anything fails after it, they stay and come again: `keep` has to bear that.
+
+        Returns:
+            How many were moved; 0 where there is no such queue.
+
+        Raises:
+            BrokerUnavailableError: the broker cannot be reached in time.
+            BrokerRefusedError: we may not read the queue.
         """
 
     async def ping(self) -> None:

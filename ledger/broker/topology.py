@@ -33,6 +33,9 @@ DELIVERY_LIMIT = 20
 REASON_HEADER = "ledger-reason"
 REASON_CHARS_MAX = 1000
 
+# The cause of a dead letter that a consumer rejected; RabbitMQ's own word for it too.
+REJECTED = "rejected"
+
 _Arguments = dict[str, str | int]
 
 

@@ -54,11 +54,13 @@ ALTER TABLE task_status
     ALTER COLUMN error SET STATISTICS 0;
 
 -- part: indexes
--- Lists are newest first: ids are in the order of their time. The last five hold only the tasks that are alive.
+-- Lists are newest first: ids are in the order of their time. The last five hold only the tasks that are alive, the one
+-- before them only dead letters, in the order of their death.
 CREATE INDEX task_status_by_status ON task_status (status, task_id);
 CREATE INDEX task_status_by_queue ON task_status (queue, task_id);
 CREATE INDEX task_status_by_kind ON task_status (kind, task_id);
 CREATE INDEX task_status_by_tags ON task_status USING gin (tags);
+CREATE INDEX task_status_dead ON task_status (finished_at, task_id) WHERE status = 'FAILED' AND NOT discarded;
 CREATE INDEX task_status_waiting ON task_status (release_at, task_id) WHERE release_at IS NOT NULL;
 CREATE INDEX task_status_ready ON task_status (queue, priority, ready_at) WHERE ready;
 CREATE INDEX task_status_held ON task_status (queue, (9 - priority), task_id) WHERE hold IN ('paused', 'limit');

@@ -21,6 +21,25 @@ SELECT queue AS name,
  WHERE status IN ('PENDING', 'RUNNING') AND ($1::text IS NULL OR queue = $1)
  GROUP BY queue;
 
+-- name: dead_tasks_by_queue
+-- How many failed tasks of each queue, or of the queue $1, wait for somebody to deal with them; $2 in all are counted.
+SELECT queue AS name, count(*) AS dead
+  FROM (SELECT queue
+          FROM projections.task_status
+         WHERE status = 'FAILED' AND NOT discarded AND ($1::text IS NULL OR queue = $1)
+         LIMIT $2) AS counted
+ GROUP BY queue;
+
+-- name: dead_messages_by_queue
+-- How many messages of each queue, or of the queue $1, wait for somebody to deal with them; $2 in all are counted.
+SELECT queue AS name, count(*) AS dead
+  FROM (SELECT queue
+          FROM ledger.dead_letters AS letter
+         WHERE ($1::text IS NULL OR queue = $1)
+           AND NOT EXISTS (SELECT FROM ledger.dead_letter_acts AS act WHERE act.letter_id = letter.letter_id)
+         LIMIT $2) AS counted
+ GROUP BY queue;
+
 -- name: set_queues
 -- What is set for each queue that is paused or has settings, or for the queue $1 if that is.
 SELECT name, paused_at, concurrency_max, key_concurrency_max, rate_max, rate_seconds, key_rate_max, key_rate_seconds,

@@ -12,10 +12,10 @@ import aio_pika
 import pytest
 
 from ledger.broker.memory import MemoryBroker
-from ledger.broker.port import Band, Broker, Delivery, OutgoingMessage
+from ledger.broker.port import Band, Broker, DeadLetter, Delivery, KeepLetters, OutgoingMessage
 from ledger.broker.rabbitmq import Consumer, RabbitmqBroker
 from ledger.broker.topology import DELIVERY_LIMIT, REASON_HEADER, dead_queue
-from ledger.errors import BrokerRefusedError, BrokerUnavailableError, InvalidValueError
+from ledger.errors import BrokerRefusedError, BrokerUnavailableError, InvalidValueError, StoreUnavailableError
 
 _SECONDS_MAX = 20
 _numbers = count(1)
@@ -288,6 +288,59 @@ async def test_rejected_message_is_a_dead_letter_with_its_reason(broker: Broker,
 
     assert following.message_id == second.message_id
     assert await probe.dead_letters(queue) == [(first.message_id, "not one of ours")]
+
+
+async def test_dead_letters_are_handed_over_oldest_first_and_then_gone(broker: Broker, queue: str) -> None:
+    messages = [ready(queue, body=b"%d" % number) for number in range(3)]
+    await broker.publish(messages)
+    await _reject_all(broker, queue, len(messages))
+    kept: list[DeadLetter] = []
+
+    counts = [await broker.move_dead_letters(queue, _keep_in(kept), letters_max=2) for _ in range(3)]
+
+    assert counts == [2, 1, 0]
+    assert [(letter.message_id, letter.body) for letter in kept] == [
+        (one.message_id, one.body) for one in messages
+    ]
+    assert {(letter.queue, letter.reason, letter.cause) for letter in kept} == {(queue, "no good", "rejected")}
+
+
+async def test_dead_letters_that_could_not_be_kept_are_handed_over_again(broker: Broker, queue: str) -> None:
+    await broker.publish([ready(queue)])
+    await _reject_all(broker, queue, 1)
+    kept: list[DeadLetter] = []
+
+    async def fail(_letters: Sequence[DeadLetter]) -> None:
+        message = "the database is away"
+        raise StoreUnavailableError(message)
+
+    with pytest.raises(StoreUnavailableError):
+        await broker.move_dead_letters(queue, fail, letters_max=10)
+
+    async with asyncio.timeout(_SECONDS_MAX):
+        while not kept:  # the server puts back what a lost connection held, but not at once
+            await broker.move_dead_letters(queue, _keep_in(kept), letters_max=10)
+    assert len(kept) == 1
+
+
+async def test_queue_that_does_not_exist_has_no_dead_letters(broker: Broker, queue: str) -> None:
+    kept: list[DeadLetter] = []
+
+    assert await broker.move_dead_letters(queue, _keep_in(kept), letters_max=10) == 0
+    assert kept == []
+
+
+async def _reject_all(broker: Broker, queue: str, number: int) -> None:
+    async with broker.consume([queue], prefetch=number) as deliveries:
+        for delivery in await take(deliveries, number):
+            await delivery.reject("no good")
+
+
+def _keep_in(kept: list[DeadLetter]) -> KeepLetters:
+    async def keep(letters: Sequence[DeadLetter]) -> None:
+        kept.extend(letters)
+
+    return keep
 
 
 async def test_message_that_always_comes_back_ends_as_a_dead_letter(

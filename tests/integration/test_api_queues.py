@@ -42,8 +42,8 @@ def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
 async def test_a_queue_that_nobody_has_used_is_open_and_empty(client: httpx.AsyncClient) -> None:
     assert (await client.get("/queues/mail")).json() == {
         "name": "mail", "state": "open", "paused_at": None, "ready": 0, "waiting": 0,
-        "held": {"paused": 0, "limit": 0, "after": 0}, "running": 0, "permits": 0, "oldest_ready_at": None,
-        "live_workers": 0, "settings": UNSET,
+        "held": {"paused": 0, "limit": 0, "after": 0}, "running": 0, "permits": 0, "dead": 0,
+        "oldest_ready_at": None, "live_workers": 0, "settings": UNSET,
     }  # fmt: skip
     assert (await client.get("/queues")).json() == {"queues": []}
 

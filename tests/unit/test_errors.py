@@ -7,7 +7,10 @@ import pytest
 
 from ledger import errors
 from ledger.errors import (
+    BulkActNotFoundError,
     DataDirectoryInUseError,
+    DeadLetterNotFoundError,
+    DeadLetterStateError,
     HandlerNotFoundError,
     IdempotencyKeyReusedError,
     InvalidValueError,
@@ -32,6 +35,12 @@ SENTENCES: list[tuple[LedgerError, str]] = [
     (InvalidValueError(field="kind", bound="short", value="a\0\ud800"), r"kind must be short, got 'a\x00\ud800'"),
     (TaskNotFoundError(ID), "Task not found"),
     (ScheduleNotFoundError("nightly"), "there is no schedule 'nightly'"),
+    (DeadLetterNotFoundError(ID), "Dead letter not found"),
+    (
+        DeadLetterStateError(letter_id=ID, act="redrive", reason="it was discarded"),
+        f"cannot redrive dead letter {ID}: it was discarded",
+    ),
+    (BulkActNotFoundError(ID), "Bulk act not found"),
     (
         WrongExpectedVersionError(task_id=ID, expected_version=3),
         f"task {ID} was expected at version 3 and found at another version",

@@ -1,12 +1,13 @@
-"""The RabbitMQ broker: the port's five verbs, over one connection to publish and one for each consumer."""
+"""The RabbitMQ broker: the port's verbs, over one connection to publish, one a consumer, one for dead letters."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
-from ledger.broker.port import OutgoingMessage
+from ledger.broker.port import KeepLetters, OutgoingMessage
 from ledger.broker.rabbitmq.connection import Connection
 from ledger.broker.rabbitmq.consumer import Consumer
+from ledger.broker.rabbitmq.dead_letters import DeadLetterMover
 from ledger.broker.rabbitmq.declarations import Declarations
 from ledger.broker.rabbitmq.delivery import RabbitmqDelivery
 from ledger.broker.rabbitmq.frames import event_publication
@@ -32,6 +33,9 @@ class RabbitmqBroker:
         self._connection = Connection(url, name="task-ledger publisher")
         self._declarations = Declarations(self._connection, timeout_seconds=publish_timeout_seconds)
         self._publisher = Publisher(self._connection, self._declarations, timeout_seconds=publish_timeout_seconds)
+        self._mover = DeadLetterMover(
+            Connection(url, name="task-ledger dead letters"), timeout_seconds=publish_timeout_seconds
+        )
         self._consumers: set[Consumer] = set()
         self._is_closed = False
 
@@ -94,6 +98,10 @@ class RabbitmqBroker:
             self._consumers.discard(consumer)
             await consumer.close()
 
+    async def move_dead_letters(self, queue: str, keep: KeepLetters, *, letters_max: int) -> int:
+        """Hand dead letters to `keep`, and ack them when it returns; see the port."""
+        return await self._mover.move(queue, keep, letters_max=letters_max)
+
     async def ping(self) -> None:
         """Return when the server has opened a channel and closed it; see the port."""
         async with self._connection.bounded("a ping", seconds=self._timeout_seconds):
@@ -105,4 +113,5 @@ class RabbitmqBroker:
         self._is_closed = True
         for consumer in tuple(self._consumers):
             await consumer.close()
+        await self._mover.close()
         await self._connection.close()

@@ -75,6 +75,15 @@ class Channel:
         """Stop a consumer; what it has unsettled stays with the channel."""
         await self._raw.basic_cancel(tag)
 
+    async def get(self, queue: str) -> DeliveredMessage | None:
+        """Return one message of a queue, unsettled, or None where there is none."""
+        message = await self._raw.basic_get(queue)
+        return None if message.delivery_tag is None else message
+
+    async def ack_upto(self, tag: int) -> None:
+        """Ack every delivery up to this one."""
+        await self._raw.basic_ack(tag, multiple=True)
+
     async def close(self) -> None:
         """Close the channel and wait for the broker's word."""
         await self._raw.close()
