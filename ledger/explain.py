@@ -161,14 +161,15 @@ def _overtaken(task: Task, facts: Facts, bounds: Bounds) -> Because | None:
     return Because("overtaken", sentence, {"front": facts.front, "released_within_seconds": seconds})
 
 
-def _all_busy(task: Task, facts: Facts, bounds: Bounds) -> Because | None:
-    if not facts.workers or any(worker.running < bounds.worker_concurrency for worker in facts.workers):
+def _all_busy(task: Task, facts: Facts, _bounds: Bounds) -> Because | None:
+    if not facts.workers or any(worker.running < worker.capacity for worker in facts.workers):
         return None
     running = sum(worker.running for worker in facts.workers)
     sentence = (
         f"All live workers of the queue {task.queue} ({len(facts.workers)}) are busy, with {running} attempts."
     )
-    details = {"workers": len(facts.workers), "running": running, "worker_concurrency": bounds.worker_concurrency}
+    capacity = sum(worker.capacity for worker in facts.workers)
+    details = {"workers": len(facts.workers), "running": running, "capacity": capacity}
     return Because("workers_busy", sentence, details)
 
 

@@ -15,6 +15,7 @@ class SeenWorker:
     name: str
     beat_at: datetime
     running: int
+    capacity: int = 1
     stopped_at: datetime | None = None
 
 
@@ -25,7 +26,6 @@ class Bounds:
     lease_seconds: float
     reconcile_after_seconds: float
     reconcile_every_seconds: float
-    worker_concurrency: int
     attempts_lost_max: int
 
 

@@ -48,7 +48,6 @@ def bounds_of(settings: Settings) -> Bounds:
         lease_seconds=settings.lease_seconds,
         reconcile_after_seconds=settings.reconcile_after_seconds,
         reconcile_every_seconds=reconcile_seconds(settings) * (1 + JITTER),
-        worker_concurrency=settings.worker_concurrency,
         attempts_lost_max=settings.attempts_lost_max,
     )
 

@@ -273,6 +273,7 @@ def _member_of(settings: Settings) -> Member:
         worker_id=uuid4(),
         name=settings.worker_name or f"{socket.gethostname()}:{os.getpid()}",
         queues=tuple(dict.fromkeys(settings.worker_queues)),
+        capacity=settings.worker_concurrency,
     )
 
 

@@ -22,11 +22,13 @@ class Member:
 
     Attributes:
         name: what people know it by; several incarnations may share it.
+        capacity: how many attempts it runs at once.
     """
 
     worker_id: UUID
     name: str
     queues: tuple[str, ...]
+    capacity: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ class PostgresRoster:
         if self._session_key is None:
             member = self._member
             self._session_key = await connection.fetchval(
-                query("register_worker"), member.worker_id, member.name, list(member.queues)
+                query("register_worker"), member.worker_id, member.name, list(member.queues), member.capacity
             )
         # Where our own lost connection still holds it, the server has not noticed yet: the next beat asks again.
         self._holds_session = await connection.fetchval(query("hold_worker_session"), self._session_key)

@@ -1,6 +1,6 @@
 -- name: live_workers_of_queue
 -- The workers that serve a queue and have beaten within the last $2 seconds.
-SELECT worker_id::text AS worker_id, name, beat_at, running, stopped_at
+SELECT worker_id::text AS worker_id, name, beat_at, running, capacity, stopped_at
   FROM ledger.workers
  WHERE stopped_at IS NULL AND $1::text = ANY (queues)
    AND beat_at > statement_timestamp() - make_interval(secs => $2::double precision)
@@ -8,7 +8,7 @@ SELECT worker_id::text AS worker_id, name, beat_at, running, stopped_at
 
 -- name: worker_by_id
 -- One worker, dead or alive; a task may name one that never enrolled.
-SELECT worker_id::text AS worker_id, name, beat_at, running, stopped_at
+SELECT worker_id::text AS worker_id, name, beat_at, running, capacity, stopped_at
   FROM ledger.workers
  WHERE worker_id::text = $1::text;
 

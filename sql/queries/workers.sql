@@ -1,7 +1,7 @@
 -- name: register_worker
 -- A new incarnation of a worker process; its session key names the advisory lock that it holds while it lives.
 -- Asked again, because the answer was lost or the row was, it answers the same.
-INSERT INTO ledger.workers (worker_id, name, queues) VALUES ($1, $2, $3)
+INSERT INTO ledger.workers (worker_id, name, queues, capacity) VALUES ($1, $2, $3, $4)
 ON CONFLICT (worker_id) DO UPDATE SET beat_at = clock_timestamp(), stopped_at = NULL
 RETURNING session_key;
 

@@ -20,7 +20,6 @@ BOUNDS = Bounds(
     lease_seconds=30,
     reconcile_after_seconds=60,
     reconcile_every_seconds=5,
-    worker_concurrency=50,
     attempts_lost_max=5,
 )
 
@@ -212,7 +211,7 @@ def _fail(task: Task, *, cause: Cause, delay: float | None) -> None:
 
 
 def _worker(running: int) -> SeenWorker:
-    return SeenWorker(worker_id="w", name="w", beat_at=THEN, running=running)
+    return SeenWorker(worker_id="w", name="w", beat_at=THEN, running=running, capacity=50)
 
 
 def _ready(
