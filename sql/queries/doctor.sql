@@ -17,13 +17,22 @@ HAVING count(*) > 1
  LIMIT $1;
 
 -- name: unguarded_tables
--- Invariant 2: the triggers that refuse every change stand on the table and on each of its partitions.
+-- Invariant 2: the triggers that refuse every change stand on the table and on each of its partitions, and on every
+-- other table that is only ever added to.
 SELECT relation.oid::regclass::text AS id, 'a trigger is missing or disabled' AS found
   FROM pg_class AS relation
  WHERE relation.oid IN (SELECT relid FROM pg_partition_tree('ledger.events'))
    AND (SELECT count(*) FROM pg_trigger AS guard
          WHERE guard.tgrelid = relation.oid AND guard.tgenabled = 'A'
            AND guard.tgname IN ('mark_append', 'refuse_change')) < 2
+ UNION ALL
+SELECT relation.oid::regclass::text, 'the trigger that refuses every change is missing or disabled'
+  FROM pg_class AS relation
+ WHERE relation.oid IN ('ledger.stale_writes'::regclass, 'ledger.queue_changes'::regclass,
+                        'ledger.schedule_changes'::regclass, 'ledger.dead_letters'::regclass,
+                        'ledger.dead_letter_acts'::regclass)
+   AND NOT EXISTS (SELECT FROM pg_trigger AS guard
+                    WHERE guard.tgrelid = relation.oid AND guard.tgenabled = 'A' AND guard.tgname = 'refuse_change')
  ORDER BY 1
  LIMIT $1;
 
