@@ -67,7 +67,8 @@ class Answer:
 
 def encode_job(job: Job) -> bytes:
     """Return the frame of a job."""
-    return orjson.dumps({"job": job})
+    # The id of a task that was read from the database is of the driver's own class, which orjson does not know.
+    return orjson.dumps({"job": job}, default=str)
 
 
 def decode_job(values: dict[str, Any]) -> Job:

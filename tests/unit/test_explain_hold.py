@@ -19,7 +19,6 @@ BOUNDS = Bounds(
     lease_seconds=30,
     reconcile_after_seconds=60,
     reconcile_every_seconds=5,
-    worker_concurrency=50,
     attempts_lost_max=5,
 )
 

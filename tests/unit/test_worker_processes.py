@@ -3,11 +3,14 @@
 import asyncio
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from inspect import unwrap
 from pathlib import Path
 
+import orjson
 import pytest
+from asyncpg.pgproto.pgproto import UUID as DriverUUID  # noqa: N811 - it is told from the standard library's
 from pydantic import JsonValue
 
 from ledger.errors import ConfigurationError
@@ -16,6 +19,8 @@ from ledger.task_words import Status
 from tests.services.processes import is_running
 from tests.unit import isolated_handlers as handlers
 from tests.unit.worker_bed import CLIENT, Bed, bed, beside, eventually, working
+from worker.child_messages import Job, decode_job, encode_job
+from worker.importable import Address
 from worker.registry import Registry
 
 
@@ -76,6 +81,23 @@ async def test_a_process_is_replaced_after_its_number_of_tasks_and_when_it_died_
 
 def _is_dead(pid: int) -> bool:
     return not is_running(pid) and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
+
+
+def test_a_job_goes_to_its_process_whatever_class_the_driver_has_for_ids() -> None:
+    job = Job(
+        address=Address(module="m", name="n"),
+        kind="k",
+        input={"a": 1},
+        task_id=DriverUUID("01a20cad-7423-7578-abdd-be0ca3bcb83a"),
+        attempt=2,
+        queue="q",
+        tags=("t",),
+        deadline=datetime(2026, 1, 2, tzinfo=UTC),
+        result_bytes_max=10,
+        log_context={},
+    )
+
+    assert decode_job(orjson.loads(encode_job(job))["job"]) == job
 
 
 async def test_a_process_that_nobody_needs_ends() -> None:
