@@ -135,7 +135,7 @@ async def test_a_queue_drains_until_none_of_its_tasks_runs(client: httpx.AsyncCl
 async def test_a_queue_is_not_drained_before_its_workers_have_heard_of_it(
     client: httpx.AsyncClient, ledger: Ledger
 ) -> None:
-    await fetch(ledger, query("register_worker"), uuid7(), "w", ["mail"])
+    await fetch(ledger, query("register_worker"), uuid7(), "w", ["mail"], 50)
     at_once = (await client.post("/queues/mail/pause")).json()["state"]
     await execute(ledger, "UPDATE ledger.queues SET paused_at = paused_at - $1::interval", timedelta(seconds=3))
 

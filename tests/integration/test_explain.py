@@ -157,7 +157,7 @@ async def _codes(client: httpx.AsyncClient, task_id: str) -> list[str]:
 
 async def _worker(ledger: Ledger, *, queues: Sequence[str] = ("default",)) -> UUID:
     worker_id: UUID = uuid7()
-    await fetch(ledger, query("register_worker"), worker_id, "w", list(queues))
+    await fetch(ledger, query("register_worker"), worker_id, "w", list(queues), 50)
     return worker_id
 
 

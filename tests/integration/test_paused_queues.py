@@ -23,7 +23,7 @@ LONG_AGO = timedelta(minutes=10)
 @pytest.fixture
 async def ledger(database_url: str) -> AsyncIterator[Ledger]:
     async with opened(database_url, reconcile_after_seconds=60) as ledger:
-        await fetch(ledger, query("register_worker"), uuid7(), "w", ["default"])
+        await fetch(ledger, query("register_worker"), uuid7(), "w", ["default"], 50)
         yield ledger
 
 

@@ -84,7 +84,7 @@ async def test_the_command_says_what_the_api_says(
 
 async def _worker(ledger: Ledger, *queues: str) -> UUID:
     worker_id: UUID = uuid7()
-    await fetch(ledger, query("register_worker"), worker_id, "w", list(queues))
+    await fetch(ledger, query("register_worker"), worker_id, "w", list(queues), 50)
     return worker_id
 
 

@@ -317,7 +317,7 @@ async def _again(ledger: Ledger, reconciler: Reconciler) -> int:
 
 async def _worker(ledger: Ledger, *, queues: Sequence[str] = ("default",)) -> UUID:
     worker_id: UUID = uuid7()
-    await fetch(ledger, query("register_worker"), worker_id, "w", list(queues))
+    await fetch(ledger, query("register_worker"), worker_id, "w", list(queues), 50)
     return worker_id
 
 

@@ -36,7 +36,7 @@ def sweeper(ledger: Ledger) -> Sweeper:
 async def worker(ledger: Ledger, *, silent_seconds: float = 0, name: str = "w") -> AsyncIterator[UUID]:
     """A worker with its session, that beat a while ago for the last time."""
     worker_id: UUID = uuid7()
-    (row,) = await fetch(ledger, query("register_worker"), worker_id, name, ["default"])
+    (row,) = await fetch(ledger, query("register_worker"), worker_id, name, ["default"], 50)
     async with ledger.database.dedicated() as session:
         await session.execute(query("hold_worker_session"), row["session_key"])
         await _silence(ledger, worker_id, silent_seconds)

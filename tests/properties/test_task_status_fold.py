@@ -90,7 +90,7 @@ def test_every_cut_into_batches_and_one_go_fold_to_what_the_aggregate_says(
     shared = runner.run(opened.enter_async_context(folds(database_url)))
 
     @settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+        max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
     )
     @given(st.lists(histories(), min_size=3, max_size=8), st.lists(st.integers(1, 9), min_size=1, max_size=8))
     def holds(examples: list[History], sizes: list[int]) -> None:
