@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from api.conditions import APPLIED_HEADER, MIN_POSITION_HEADER
 from api.fast_lane import FastLane
 from api.frame import Frame
 from api.openapi import DESCRIPTION, TITLE, DocumentedApi
@@ -58,8 +59,14 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         CORSMiddleware,
         allow_origins=ledger.settings.allowed_origins,
         allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=["Content-Type", "Idempotency-Key", "X-Correlation-Id", "traceparent"],
-        expose_headers=["Location", "Retry-After", POSITION_HEADER, REPLAYED_HEADER, EXISTING_HEADER],
+        allow_headers=[
+            *("Content-Type", "Idempotency-Key", "X-Correlation-Id", "traceparent"),
+            *(MIN_POSITION_HEADER, "If-None-Match", "Prefer", "Last-Event-ID"),
+        ],
+        expose_headers=[
+            *("Location", "Retry-After", "ETag", POSITION_HEADER, REPLAYED_HEADER, EXISTING_HEADER),
+            APPLIED_HEADER,
+        ],
         max_age=_CORS_SECONDS_MAX,
     )
     return FastLane(app, submit=Frame(submit))

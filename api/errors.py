@@ -79,6 +79,18 @@ class InvalidBatchError(LedgerError):
         )
 
 
+class ReadModelBehindError(LedgerError):
+    """The read model has not come as far as the client asked for, in the time that it is waited for."""
+
+    def __init__(self, *, position: int, position_min: int, seconds_max: float) -> None:
+        self.position = position
+        self.position_min = position_min
+        super().__init__(
+            f"The read model is at position {position} and has not reached {position_min} "
+            f"within {seconds_max:g} seconds (LEDGER_READ_MODEL_WAIT_SECONDS_MAX)"
+        )
+
+
 class TooManyBatchesError(LedgerError):
     """As many batches as may be at once are being taken already."""
 

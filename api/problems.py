@@ -20,6 +20,7 @@ from api.errors import (
     InvalidRequestError,
     InvalidTaskIdError,
     Part,
+    ReadModelBehindError,
     TooManyBatchesError,
 )
 from api.json_response import JsonResponse
@@ -90,6 +91,7 @@ _TABLE = (
     _Row(BodyTooSlowError, HTTPStatus.REQUEST_TIMEOUT, "body-too-slow", "The body came too slowly"),
     _Row(InvalidBatchError, HTTPStatus.BAD_REQUEST, "invalid-batch", "The batch is not valid"),
     _Row(TooManyBatchesError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-batches", "Too many batches at once"),
+    _Row(ReadModelBehindError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-behind", "The read model is behind"),
     _Row(TaskNotFoundError, HTTPStatus.NOT_FOUND, "task-not-found", "There is no such task"),
     _Row(
         IdempotencyKeyReusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused",
@@ -195,6 +197,8 @@ def _members(error: Exception) -> dict[str, JsonValue]:
         return {"dead_letter_id": str(error.letter_id), **reason}
     if isinstance(error, TaskNotFoundError | WrongExpectedVersionError):
         return {"task_id": str(error.task_id)}
+    if isinstance(error, ReadModelBehindError):
+        return {"position": error.position, "position_min": error.position_min}
     if isinstance(error, InvalidBatchError):
         return {"errors": [asdict(item) for item in error.errors], "error_count": error.count}
     return {}

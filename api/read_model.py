@@ -1,7 +1,8 @@
 """The tasks as the API sees them: the read model `task_status`, and the fold of the stream where that is behind.
 
 A client that has its 202 finds its task at once: where the read model has no row yet, or no table yet, the
-stream itself is folded. A row that is older than its stream is served as it is.
+stream itself is folded, and where its row is older than the client asks for. Else a row that is older than its
+stream is served as it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -103,9 +104,12 @@ class TaskReader:
         self._database = ledger.database
         self._store = ledger.store
         self._sources = GatheredReads(self._read_sources, lanes_max=_LANES_MAX, batch_size_max=_BATCH_SIZE_MAX)
+        self._streams = GatheredReads(
+            ledger.store.read_streams, lanes_max=_LANES_MAX, batch_size_max=_BATCH_SIZE_MAX
+        )
 
-    async def find(self, task_id: UUID) -> TaskView:
-        """Return the task from the read model, or folded from its stream.
+    async def find(self, task_id: UUID, *, position_min: int = 0, version_min: int = 0) -> TaskView:
+        """Return the task from the read model, or folded from its stream where that is older than asked for.
 
         Raises:
             TaskNotFoundError: the ledger has no such stream.
@@ -114,7 +118,13 @@ class TaskReader:
         found = await self._sources.find(task_id)
         if found is None:
             raise TaskNotFoundError(task_id)
-        return view_of(found) if isinstance(found, Sequence) else _view_of_row(found)
+        if isinstance(found, Sequence):
+            return view_of(found)
+        view = _view_of_row(found)
+        if view.position >= position_min and view.version >= version_min:
+            return view
+        stream = await self._streams.find(task_id)
+        return view_of(stream) if stream else view  # a stream that was archived has a row all the same
 
     async def list(self, task_filter: TaskFilter, *, below: UUID | None, limit: int) -> Sequence[TaskSummary]:
         """Return a page of the read model, newest first, of tasks older than `below`; empty without a table."""

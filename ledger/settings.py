@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     json_depth_max: int = Field(64, ge=1, le=64)
     result_bytes_max: int = Field(1_048_576, ge=16, le=104_857_600)
     page_size_max: int = Field(500, ge=1, le=10_000)
+    read_model_wait_seconds_max: float = Field(5.0, ge=0, le=300)
 
     worker_queues: CommaList = ("default",)
     worker_concurrency: int = Field(50, ge=1, le=10_000)

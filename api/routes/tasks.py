@@ -1,17 +1,23 @@
 """GET /tasks and below: what became of the tasks."""
 
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
 import orjson
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
+from starlette.responses import Response
 
 from api.answers import Explained, History, TaskPage, TaskShown, TaskStatus
+from api.conditions import MIN_POSITION_HEADER, Conditions, header_parameters, tag_of
 from api.cursor import decode_cursor, encode_cursor
 from api.errors import InvalidRequestError, Part
 from api.json_response import JsonResponse
 from api.openapi import problems
 from api.read_model import TaskFilter, TaskReader, TaskView
+from api.read_model_progress import ReadModelProgress
+from api.routes.submit import POSITION_HEADER
 from api.schemas import HistoryQuery, ListQuery
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError, TaskNotFoundError
@@ -28,25 +34,40 @@ class TaskRoutes:
         self._settings = ledger.settings
         self._store = ledger.store
         self._reader = TaskReader(ledger)
+        self._progress = ReadModelProgress(ledger)
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
         app.add_api_route(
-            "/tasks", self.list, tags=["tasks"], response_model=TaskPage, responses=problems(400, 503)
+            "/tasks",
+            self.list,
+            tags=["tasks"],
+            response_model=TaskPage,
+            responses=problems(400, 503),
+            openapi_extra=header_parameters(MIN_POSITION_HEADER),
         )
         for path, endpoint, answer in (
             ("/tasks/{task_id}", self.show, TaskShown),
             ("/tasks/{task_id}/status", self.status, TaskStatus),
+        ):
+            app.add_api_route(
+                path,
+                endpoint,
+                tags=["tasks"],
+                response_model=answer,
+                responses={304: {"description": "The client has it already"}, **problems(400, 404, 503)},
+                openapi_extra=header_parameters(MIN_POSITION_HEADER, "If-None-Match", "Prefer"),
+            )
+        for path, look, shape in (
             ("/tasks/{task_id}/events", self.events, History),
             ("/tasks/{task_id}/explain", self.explain, Explained),
         ):
-            app.add_api_route(
-                path, endpoint, tags=["tasks"], response_model=answer, responses=problems(400, 404, 503)
-            )
+            app.add_api_route(path, look, tags=["tasks"], response_model=shape, responses=problems(400, 404, 503))
 
-    async def list(self, asked: Annotated[ListQuery, Query()]) -> JsonResponse:
+    async def list(self, asked: Annotated[ListQuery, Query()], request: Request) -> JsonResponse:
         """List tasks, newest first."""
         self._check_limit(asked.limit)
+        conditions = Conditions.of(request.headers)
         task_filter = TaskFilter(
             statuses=asked.status or None,
             kind=asked.kind,
@@ -56,31 +77,35 @@ class TaskRoutes:
             created_before=asked.created_before,
         )
         below = None if asked.cursor is None else decode_cursor(asked.cursor, task_filter)
+        if conditions.position_min:
+            await self._progress.reach(conditions.position_min)
         found = await self._reader.list(task_filter, below=below, limit=asked.limit + 1)
         page = found[: asked.limit]
         cursor = encode_cursor(page[-1].task_id, task_filter) if len(found) > len(page) else None
         return JsonResponse({"tasks": page, "next_cursor": cursor})
 
-    async def show(self, task_id: UUID) -> JsonResponse:
+    async def show(self, task_id: UUID, request: Request) -> Response:
         """Show everything known about a task, late writes that were refused included."""
-        task = await self._reader.find(task_id)
+        conditions = Conditions.of(request.headers)
+        task = await self._reader.find(task_id, position_min=conditions.position_min)
         refused = await self._store.read_stale_writes(task_id)
         shown = {name: getattr(task, name) for name in _SHOWN}
-        return JsonResponse({**shown, "stale_writes": [stale_write_body(write) for write in refused]})
+        body = {**shown, "stale_writes": [stale_write_body(write) for write in refused]}
+        return _conditional(task, body, conditions, late_writes=len(refused))
 
-    async def status(self, task_id: UUID) -> JsonResponse:
+    async def status(self, task_id: UUID, request: Request) -> Response:
         """Show the status of a task."""
-        task = await self._reader.find(task_id)
-        return JsonResponse(
-            {
-                "task_id": task.task_id,
-                "status": task.status,
-                "input": task.input,
-                "result": _outcome(task),
-                "created_at": task.created_at,
-                "updated_at": task.updated_at,
-            }
-        )
+        conditions = Conditions.of(request.headers)
+        task = await self._reader.find(task_id, position_min=conditions.position_min)
+        body = {
+            "task_id": task.task_id,
+            "status": task.status,
+            "input": task.input,
+            "result": _outcome(task),
+            "created_at": task.created_at,
+            "updated_at": task.updated_at,
+        }
+        return _conditional(task, body, conditions)
 
     async def explain(self, task_id: UUID) -> JsonResponse:
         """Say why a task is not running, how it runs, or why it ended."""
@@ -105,6 +130,16 @@ class TaskRoutes:
 
 
 _SHOWN = tuple(TaskView.__dataclass_fields__)
+
+
+def _conditional(
+    task: TaskView, body: Mapping[str, object], conditions: Conditions, *, late_writes: int = 0
+) -> Response:
+    tag = tag_of(task.task_id, task.version, late_writes)
+    headers = {"ETag": f'"{tag}"', POSITION_HEADER: str(task.position)}
+    if conditions.is_known(tag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return JsonResponse(body, headers=headers)
 
 
 def _outcome(task: TaskView) -> object:

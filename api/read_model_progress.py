@@ -1,0 +1,47 @@
+"""How far the read model has come, for those who wait until it has what they have written."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from api.errors import ReadModelBehindError
+from api.gathered_reads import GatheredReads
+from ledger.bootstrap import Ledger
+from ledger.queries import query
+from projections.generation import LIVE
+from projections.task_status import TASK_STATUS
+
+_LOOK_EVERY_SECONDS = 0.02
+
+
+class ReadModelProgress:
+    """Asks the database with one query at a time, however many wait for its answer."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._database = ledger.database
+        self._seconds_max = ledger.settings.read_model_wait_seconds_max
+        self._positions = GatheredReads(self._read, lanes_max=1, batch_size_max=1)
+
+    async def reach(self, position: int) -> None:
+        """Return as soon as the read model has every event up to a position.
+
+        Raises:
+            ReadModelBehindError: it has not come so far in time.
+        """
+        reached = await self._position()
+        try:
+            async with asyncio.timeout(self._seconds_max):
+                while reached < position:
+                    await asyncio.sleep(_LOOK_EVERY_SECONDS)
+                    reached = await self._position()
+        except TimeoutError as error:
+            raise ReadModelBehindError(
+                position=reached, position_min=position, seconds_max=self._seconds_max
+            ) from error
+
+    async def _position(self) -> int:
+        return await self._positions.find(LIVE.checkpoint_of(TASK_STATUS)) or 0
+
+    async def _read(self, names: Sequence[str]) -> Mapping[str, int]:
+        async with self._database.connection() as connection:
+            found = {name: await connection.fetchval(query("read_checkpoint"), name) for name in names}
+        return {name: position for name, position in found.items() if position is not None}
