@@ -2,6 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -22,8 +23,10 @@ from api.routes.queues import QueueRoutes
 from api.routes.schedules import ScheduleRoutes
 from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
+from api.tail import Tail
 from ledger.bootstrap import Ledger
 from ledger.broker.port import Broker
+from ledger.settings import Settings
 
 _CORS_SECONDS_MAX = 600
 
@@ -39,11 +42,12 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         openapi_url="/openapi.json",
     )
     submit = SubmitEndpoint(ledger)
+    tail = Tail(ledger)
     app.router.routes.insert(0, submit.route())
     for routes in (
         HealthRoutes(ledger, broker),
         BatchRoutes(ledger),
-        TaskRoutes(ledger),
+        TaskRoutes(ledger, tail),
         CommandRoutes(ledger),
         QueueRoutes(ledger),
         DeadLetterRoutes(ledger),
@@ -54,10 +58,15 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
     app.router.routes.extend(page_routes())
     app.add_exception_handler(HTTPException, tell)
     app.add_exception_handler(RequestValidationError, tell)
+    _add_middleware(app, ledger.settings)
+    return FastLane(app, submit=Frame(submit))
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(Frame)
     app.add_middleware(  # outside the frame, so that the answer to an error has its headers too
         CORSMiddleware,
-        allow_origins=ledger.settings.allowed_origins,
+        allow_origins=settings.allowed_origins,
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=[
             *("Content-Type", "Idempotency-Key", "X-Correlation-Id", "traceparent"),
@@ -69,7 +78,6 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         ],
         max_age=_CORS_SECONDS_MAX,
     )
-    return FastLane(app, submit=Frame(submit))
 
 
 def _version() -> str:

@@ -1,4 +1,4 @@
-"""What a read may ask beyond its path: how new the answer is to be, what is known already, and how long to wait."""
+"""What a read may ask beyond its path: how new the answer has to be, what is known already, how long to wait."""
 
 import re
 from collections.abc import Sequence

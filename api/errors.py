@@ -91,6 +91,14 @@ class ReadModelBehindError(LedgerError):
         )
 
 
+class TooManyWaitingError(LedgerError):
+    """As many requests as may wait at once, or streams as may be open, are there already."""
+
+    def __init__(self, *, places_max: int, setting: str) -> None:
+        self.places_max = places_max
+        super().__init__(f"As many as may wait at once are waiting already: {places_max} ({setting})")
+
+
 class TooManyBatchesError(LedgerError):
     """As many batches as may be at once are being taken already."""
 

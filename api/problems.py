@@ -22,6 +22,7 @@ from api.errors import (
     Part,
     ReadModelBehindError,
     TooManyBatchesError,
+    TooManyWaitingError,
 )
 from api.json_response import JsonResponse
 from api.validation import sentence_of
@@ -91,6 +92,7 @@ _TABLE = (
     _Row(BodyTooSlowError, HTTPStatus.REQUEST_TIMEOUT, "body-too-slow", "The body came too slowly"),
     _Row(InvalidBatchError, HTTPStatus.BAD_REQUEST, "invalid-batch", "The batch is not valid"),
     _Row(TooManyBatchesError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-batches", "Too many batches at once"),
+    _Row(TooManyWaitingError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-waiting", "Too many are waiting"),
     _Row(ReadModelBehindError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-behind", "The read model is behind"),
     _Row(TaskNotFoundError, HTTPStatus.NOT_FOUND, "task-not-found", "There is no such task"),
     _Row(

@@ -2,9 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
+from starlette.requests import Request
+
+from api.departure import departing
 from api.errors import ReadModelBehindError
 from api.gathered_reads import GatheredReads
+from api.places import Places
 from ledger.bootstrap import Ledger
 from ledger.queries import query
 from projections.generation import LIVE
@@ -16,27 +21,36 @@ _LOOK_EVERY_SECONDS = 0.02
 class ReadModelProgress:
     """Asks the database with one query at a time, however many wait for its answer."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, places: Places) -> None:
         self._database = ledger.database
+        self._places = places
         self._seconds_max = ledger.settings.read_model_wait_seconds_max
         self._positions = GatheredReads(self._read, lanes_max=1, batch_size_max=1)
 
-    async def reach(self, position: int) -> None:
+    async def reach(self, position: int, request: Request) -> None:
         """Return as soon as the read model has every event up to a position.
 
         Raises:
             ReadModelBehindError: it has not come so far in time.
+            TooManyWaitingError: there is no place to wait.
         """
-        reached = await self._position()
-        try:
-            async with asyncio.timeout(self._seconds_max):
-                while reached < position:
-                    await asyncio.sleep(_LOOK_EVERY_SECONDS)
-                    reached = await self._position()
-        except TimeoutError as error:
-            raise ReadModelBehindError(
-                position=reached, position_min=position, seconds_max=self._seconds_max
-            ) from error
+        if await self._position() >= position:
+            return
+        with self._places.taken():
+            async with departing(request.scope, request.receive) as departure:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._seconds_max):
+                        if await departure.outrun(self._reached(position)):
+                            return
+        raise ReadModelBehindError(
+            position=await self._position(), position_min=position, seconds_max=self._seconds_max
+        )
+
+    async def _reached(self, position: int) -> bool:
+        while True:
+            if await self._position() >= position:
+                return True
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
     async def _position(self) -> int:
         return await self._positions.find(LIVE.checkpoint_of(TASK_STATUS)) or 0

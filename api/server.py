@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from api.departure import LEAVING
 from ledger.errors import ConfigurationError
 from ledger.settings import Settings
 
 _BACKLOG = 2048
 # Longer than the idle time of the usual load balancers, which else meet a connection that we just closed.
 _KEEP_ALIVE_SECONDS = 75
+_UNREAD_SECONDS = 1.0
 
 
 async def serve(
@@ -49,6 +51,7 @@ async def serving(app: ASGIApp, settings: Settings) -> AsyncIterator[int]:
         _settle_memory()
         yield port
     finally:
+        server.leaving.set()  # what waits is answered now, and streams end: uvicorn itself would wait for them
         server.should_exit = True
         await running
 
@@ -65,12 +68,29 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.started_or_failed = asyncio.Event()
+        self.leaving = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.lifespan.state[LEAVING] = self.leaving
         try:
             await super().startup(sockets)
         finally:
             self.started_or_failed.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        cutting = asyncio.create_task(self._cut_unread())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+
+    async def _cut_unread(self) -> None:
+        # A connection is closed when its client has read everything, and a client may never do that.
+        while True:
+            await asyncio.sleep(_UNREAD_SECONDS)
+            for connection in list(self.server_state.connections):
+                if connection.transport is not None and connection.transport.is_closing():
+                    connection.transport.abort()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -99,6 +99,10 @@ class Settings(BaseSettings):
     result_bytes_max: int = Field(1_048_576, ge=16, le=104_857_600)
     page_size_max: int = Field(500, ge=1, le=10_000)
     read_model_wait_seconds_max: float = Field(5.0, ge=0, le=300)
+    wait_seconds_max: float = Field(60.0, ge=0, le=3600)
+    waits_max: int = Field(1000, ge=1, le=100_000)
+    streams_max: int = Field(200, ge=1, le=10_000)
+    stream_heartbeat_seconds: float = Field(15.0, ge=0.05, le=300)
 
     worker_queues: CommaList = ("default",)
     worker_concurrency: int = Field(50, ge=1, le=10_000)

@@ -1,6 +1,6 @@
 """GET /tasks and below: what became of the tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -10,31 +10,40 @@ from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
 from api.answers import Explained, History, TaskPage, TaskShown, TaskStatus
-from api.conditions import MIN_POSITION_HEADER, Conditions, header_parameters, tag_of
+from api.conditions import APPLIED_HEADER, MIN_POSITION_HEADER, Conditions, header_parameters, tag_of
 from api.cursor import decode_cursor, encode_cursor
 from api.errors import InvalidRequestError, Part
 from api.json_response import JsonResponse
+from api.long_poll import LongPoll
 from api.openapi import problems
+from api.places import Places
 from api.read_model import TaskFilter, TaskReader, TaskView
 from api.read_model_progress import ReadModelProgress
 from api.routes.submit import POSITION_HEADER
-from api.schemas import HistoryQuery, ListQuery
+from api.schemas import VERSION_MAX, HistoryQuery, ListQuery
+from api.tail import Tail
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError, TaskNotFoundError
 from ledger.facts import explain_task
 from ledger.store.records import RecordedEvent, StaleWrite
 from ledger.task_words import Status
 
+SinceVersion = Annotated[
+    int | None, Query(ge=0, le=VERSION_MAX, description="The version of the task that the client knows.")
+]
+
 
 class TaskRoutes:
     """Reads for clients; every task that was answered 202 is found, however far behind the read model is."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, tail: Tail) -> None:
         self._ledger = ledger
         self._settings = ledger.settings
         self._store = ledger.store
         self._reader = TaskReader(ledger)
-        self._progress = ReadModelProgress(ledger)
+        places = Places(ledger.settings.waits_max, setting="LEDGER_WAITS_MAX")
+        self._progress = ReadModelProgress(ledger, places)
+        self._long_poll = LongPoll(ledger, self._reader, tail, places)
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
@@ -78,25 +87,34 @@ class TaskRoutes:
         )
         below = None if asked.cursor is None else decode_cursor(asked.cursor, task_filter)
         if conditions.position_min:
-            await self._progress.reach(conditions.position_min)
+            await self._progress.reach(conditions.position_min, request)
         found = await self._reader.list(task_filter, below=below, limit=asked.limit + 1)
         page = found[: asked.limit]
         cursor = encode_cursor(page[-1].task_id, task_filter) if len(found) > len(page) else None
         return JsonResponse({"tasks": page, "next_cursor": cursor})
 
-    async def show(self, task_id: UUID, request: Request) -> Response:
-        """Show everything known about a task, late writes that were refused included."""
-        conditions = Conditions.of(request.headers)
-        task = await self._reader.find(task_id, position_min=conditions.position_min)
+    async def show(self, task_id: UUID, request: Request, since_version: SinceVersion = None) -> Response:
+        """Show everything known about a task, late writes that were refused included.
+
+        With `Prefer: wait` it is answered when the task has another version than the client knows, or when the
+        time is over.
+        """
+        conditions = Conditions.of(request.headers, since_version=since_version)
+        task, applied = await self._find(task_id, conditions, request, compared=_version)
         refused = await self._store.read_stale_writes(task_id)
         shown = {name: getattr(task, name) for name in _SHOWN}
         body = {**shown, "stale_writes": [stale_write_body(write) for write in refused]}
-        return _conditional(task, body, conditions, late_writes=len(refused))
+        tag = tag_of(task_id, task.version, late_writes=len(refused))
+        return _conditional(body, tag, conditions, headers=_told(task, applied))
 
-    async def status(self, task_id: UUID, request: Request) -> Response:
-        """Show the status of a task."""
-        conditions = Conditions.of(request.headers)
-        task = await self._reader.find(task_id, position_min=conditions.position_min)
+    async def status(self, task_id: UUID, request: Request, since_version: SinceVersion = None) -> Response:
+        """Show the status of a task.
+
+        With `Prefer: wait` it is answered when the status is another than at the version that the client knows,
+        or when the time is over.
+        """
+        conditions = Conditions.of(request.headers, since_version=since_version)
+        task, applied = await self._find(task_id, conditions, request, compared=_status)
         body = {
             "task_id": task.task_id,
             "status": task.status,
@@ -105,7 +123,7 @@ class TaskRoutes:
             "created_at": task.created_at,
             "updated_at": task.updated_at,
         }
-        return _conditional(task, body, conditions)
+        return _conditional(body, tag_of(task_id, task.version), conditions, headers=_told(task, applied))
 
     async def explain(self, task_id: UUID) -> JsonResponse:
         """Say why a task is not running, how it runs, or why it ended."""
@@ -123,6 +141,14 @@ class TaskRoutes:
             {"events": [event_body(event) for event in page], "next_after_version": next_after_version}
         )
 
+    async def _find(
+        self, task_id: UUID, conditions: Conditions, request: Request, *, compared: Callable[[TaskView], object]
+    ) -> tuple[TaskView, float | None]:
+        asked = conditions.wait_seconds
+        seconds = None if asked is None else min(asked, self._settings.wait_seconds_max)
+        found = await self._long_poll.find(task_id, conditions, request, seconds=seconds, compared=compared)
+        return found, seconds
+
     def _check_limit(self, limit: int) -> None:
         if limit > self._settings.page_size_max:
             bound = f"at most {self._settings.page_size_max}"
@@ -133,13 +159,25 @@ _SHOWN = tuple(TaskView.__dataclass_fields__)
 
 
 def _conditional(
-    task: TaskView, body: Mapping[str, object], conditions: Conditions, *, late_writes: int = 0
+    body: Mapping[str, object], tag: str, conditions: Conditions, *, headers: Mapping[str, str]
 ) -> Response:
-    tag = tag_of(task.task_id, task.version, late_writes)
-    headers = {"ETag": f'"{tag}"', POSITION_HEADER: str(task.position)}
+    headers = {"ETag": f'"{tag}"', **headers}
     if conditions.is_known(tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return JsonResponse(body, headers=headers)
+
+
+def _told(task: TaskView, applied: float | None) -> dict[str, str]:
+    waited = {} if applied is None else {APPLIED_HEADER: f"wait={applied:g}"}
+    return {POSITION_HEADER: str(task.position), **waited}
+
+
+def _version(task: TaskView) -> object:
+    return task.version
+
+
+def _status(task: TaskView) -> object:
+    return task.status
 
 
 def _outcome(task: TaskView) -> object:
