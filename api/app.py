@@ -21,6 +21,7 @@ from api.routes.health import HealthRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
 from api.routes.schedules import ScheduleRoutes
+from api.routes.streams import StreamRoutes
 from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
 from api.tail import Tail
@@ -48,6 +49,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         HealthRoutes(ledger, broker),
         BatchRoutes(ledger),
         TaskRoutes(ledger, tail),
+        StreamRoutes(ledger, tail),
         CommandRoutes(ledger),
         QueueRoutes(ledger),
         DeadLetterRoutes(ledger),

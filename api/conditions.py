@@ -9,11 +9,11 @@ from uuid import UUID
 from starlette.datastructures import Headers
 
 from api.errors import InvalidRequestError, Part
+from api.schemas import POSITION_MAX
 from ledger.errors import InvalidValueError
 
 MIN_POSITION_HEADER = "Ledger-Min-Position"
 APPLIED_HEADER = "Preference-Applied"
-POSITION_MAX = 2**63 - 1
 
 _DIGITS_MAX = 19
 _POSITION = re.compile(rf"[0-9]{{1,{_DIGITS_MAX}}}", re.ASCII)

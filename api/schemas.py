@@ -41,6 +41,8 @@ REASON_CHARS_MAX = 1000
 REF_PATTERN = r"^[A-Za-z0-9_.:/-]{1,100}$"
 VERSION_MAX = 2_147_483_647
 CURSOR_CHARS_MAX = 200
+POSITION_MAX = 2**63 - 1
+EVENT_TYPES_MAX = 50
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -65,6 +67,7 @@ def without_nul(text: str) -> str:
 
 Moment = Annotated[datetime, PlainValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Text = Annotated[str, AfterValidator(without_nul)]
+EventTypes = Annotated[str, Field(max_length=1000, pattern=r"^[a-z_]+\.[a-z_]+(,[a-z_]+\.[a-z_]+)*$")]
 Tag = Annotated[str, Field(min_length=1, max_length=TAG_CHARS_MAX), AfterValidator(without_nul)]
 
 
@@ -207,6 +210,26 @@ class HistoryQuery(BaseModel):
 
     after_version: int = Field(0, ge=0, le=VERSION_MAX, description="Only the events after this version.")
     limit: int = Field(100, ge=1, description="How many events at most.")
+
+
+class StreamQuery(BaseModel):
+    """Which events to stream."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    types: list[EventTypes] = Field(
+        [],
+        max_length=EVENT_TYPES_MAX,
+        description="Events of any of these types, for example `task.completed`; again, or with commas between.",
+    )
+    kind: str | None = Field(None, pattern=KIND_PATTERN)
+    queue: str | None = Field(None, pattern=QUEUE_PATTERN)
+    after: int | None = Field(
+        None,
+        ge=0,
+        le=POSITION_MAX,
+        description="Only the events after this position; Last-Event-ID goes before it.",
+    )
 
 
 class ListQuery(BaseModel):

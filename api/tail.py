@@ -26,22 +26,19 @@ _RETRY_SECONDS_MAX = 1.0
 class RecentEvents:
     """The end of the log as the tail has it: every event above `floor`, up to `head`."""
 
-    def __init__(
-        self, position: int, *, events_max: int = _KEPT_EVENTS_MAX, chars_max: int = _KEPT_CHARS_MAX
-    ) -> None:
+    def __init__(self, position: int, *, events_max: int) -> None:
         self.floor = position
         self.head = position
         self._events: deque[RecordedEvent] = deque()
         self._chars = 0
         self._events_max = events_max
-        self._chars_max = chars_max
 
     def add(self, events: Sequence[RecordedEvent]) -> None:
         """Add the next events of the log, and forget the oldest ones beyond the bounds."""
         self._events.extend(events)
         self._chars += sum(len(event.data) for event in events)
         self.head = events[-1].position
-        while len(self._events) > self._events_max or self._chars > self._chars_max:
+        while len(self._events) > self._events_max or self._chars > _KEPT_CHARS_MAX:
             oldest = self._events.popleft()
             self._chars -= len(oldest.data)
             self.floor = oldest.position
@@ -72,15 +69,20 @@ class Watch:
 
 
 class Tail:
-    """Follows the log for all who have a `followed` open."""
+    """Follows the log for all who have a `followed` open.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Attributes:
+        kept: the end of the log; None before the tail has begun.
+    """
+
+    def __init__(self, ledger: Ledger, *, kept_events_max: int = _KEPT_EVENTS_MAX) -> None:
+        self._kept_events_max = kept_events_max
         self._store = ledger.store
         self._poll_interval_seconds = ledger.settings.poll_interval_seconds
         self._followers = 0
         self._following: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
-        self._recent: RecentEvents | None = None
+        self.kept: RecentEvents | None = None
         self._grown = asyncio.Event()
         self._watches: dict[UUID, set[Watch]] = {}
 
@@ -114,9 +116,9 @@ class Tail:
 
         An event that a reader does not see after this was called will be told of.
         """
-        while self._recent is None:
+        while self.kept is None:
             await self._grown.wait()
-        return self._recent
+        return self.kept
 
     async def beyond(self, position: int) -> None:
         """Return as soon as the log has an event above a position."""
@@ -128,7 +130,7 @@ class Tail:
             self._following.cancel()
             self._ending.add(self._following)
             self._following.add_done_callback(self._ending.discard)
-        self._following = self._recent = None
+        self._following = self.kept = None
 
     async def _follow(self) -> None:
         outage = Outage("tail", retry_seconds_max=_RETRY_SECONDS_MAX)
@@ -136,16 +138,18 @@ class Tail:
             recent = None
             while True:
                 try:
-                    recent = recent or RecentEvents(await subscription.horizon())
+                    recent = recent or await self._begin(subscription)
                     await self._step(subscription, recent)
                     outage.end()
                 except Exception as error:  # noqa: BLE001 - whoever waits goes on waiting, and loses no event
                     await outage.wait(error)
 
+    async def _begin(self, subscription: Subscription) -> RecentEvents:
+        self.kept = RecentEvents(await subscription.horizon(), events_max=self._kept_events_max)
+        self._tell()
+        return self.kept
+
     async def _step(self, subscription: Subscription, recent: RecentEvents) -> None:
-        if self._recent is not recent:
-            self._recent = recent
-            self._tell()
         events = await subscription.read(after=recent.head, limit=_BATCH_SIZE_MAX)
         if not events:
             await subscription.wait()
