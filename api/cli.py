@@ -9,6 +9,7 @@ import typer
 import api.dlq_commands
 import api.queue_commands
 import api.schedule_commands
+import api.watch_commands
 import ledger.cli
 import projections.cli
 import worker.cli
@@ -116,6 +117,8 @@ def explain(
     run_command(run_explain(task_id, database_url=database_url, as_json=as_json))
 
 
+task.command()(api.watch_commands.watch)
+app.command()(api.watch_commands.submit)
 app.add_typer(api.dlq_commands.app, name="dlq")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")

@@ -52,6 +52,8 @@ class EventSource:
     async def until_id(self) -> None:
         """Return when the stream has told from where it reads on, without an event."""
         async for line in self._lines:
+            if line.startswith(":"):
+                self.comments.append(line[1:].strip())
             if line.startswith("id: "):
                 self.last_id = line.removeprefix("id: ")
                 return

@@ -1,0 +1,116 @@
+"""What `taskledger submit` and `taskledger task watch` do: a task is submitted, and followed to its end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import orjson
+import typer
+from pydantic import JsonValue
+
+from api.body import parse_body
+from api.intake import Intake
+from api.json_response import timestamp, to_json
+from api.origin import terminal_actor
+from api.schemas import Submission
+from ledger.bootstrap import Ledger, open_ledger
+from ledger.codec import decode
+from ledger.errors import InvalidValueError, TaskNotFoundError
+from ledger.jsonvalue import decode_json
+from ledger.process import ExitCode
+from ledger.roles import start_up
+from ledger.settings import load_settings
+from ledger.store.records import Origin, RecordedEvent
+from ledger.subscription import subscribe
+from ledger.task import Task
+from ledger.task_words import Status
+
+# Of an event's own fields those that are short and say how it goes on.
+_TOLD = ("attempt", "worker_id", "fraction", "message", "cause", "reason", "hold", "retry_at", "run_at")
+_TEXTS = ("kind", "queue", "key", "unique_key", "on_parent_failure", "run_at")
+
+
+async def run_watch(task_id: UUID, database_url: str | None, *, seconds_max: float | None) -> None:
+    """Print a line for each event of a task until it is finished, and then how it ended.
+
+    The exit code is 0 where it completed, 1 where it did not, 6 where the time ran out.
+
+    Raises:
+        TaskNotFoundError: there is no such task.
+    """
+    async with _opened(database_url) as ledger:
+        await _watch(ledger, task_id, seconds_max)
+
+
+async def run_submit(
+    given: Sequence[str], database_url: str | None, *, wait: bool, seconds_max: float | None
+) -> None:
+    """Submit a task of words like `priority=7`, print its id, and watch it where asked to.
+
+    Raises:
+        InvalidValueError: a field is not what it must be.
+    """
+    body = orjson.dumps(dict(_field(word) for word in given))
+    async with _opened(database_url) as ledger:
+        specification = Intake(ledger).specification(parse_body(Submission, body), body)
+        appended = await ledger.commands.submit(specification, origin=Origin(actor=terminal_actor()))
+        typer.echo(str(appended.task_id))
+        if wait:
+            await _watch(ledger, appended.task_id, seconds_max)
+
+
+@asynccontextmanager
+async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
+    async with open_ledger(start_up(load_settings(database_url=database_url), role="watch")) as ledger:
+        yield ledger
+
+
+async def _watch(ledger: Ledger, task_id: UUID, seconds_max: float | None) -> None:
+    try:
+        async with asyncio.timeout(seconds_max):
+            task = await _finished(ledger, task_id)
+    except TimeoutError as error:
+        typer.echo(f"taskledger: task {task_id} is not finished after {seconds_max:g} s", err=True)
+        raise typer.Exit(ExitCode.TIMEOUT) from error
+    if task.status == Status.COMPLETED:
+        typer.echo(f"COMPLETED {to_json(task.result).decode()}")
+        return
+    why = "" if task.error is None else f" {task.error['type']}: {task.error['message']}"
+    typer.echo(f"{task.status}{why}")
+    raise typer.Exit(ExitCode.FAILURE)
+
+
+async def _finished(ledger: Ledger, task_id: UUID) -> Task:
+    task: Task | None = None
+    poll_interval_seconds = ledger.settings.poll_interval_seconds
+    async with subscribe(ledger.store, poll_interval_seconds=poll_interval_seconds) as subscription:
+        while True:
+            version = 0 if task is None else task.version
+            for event in await ledger.store.read_stream(task_id, after_version=version):
+                typer.echo(_line(event))
+                task = decode(event).mutate(task)
+            if task is None:
+                raise TaskNotFoundError(task_id)
+            if task.is_finished:
+                return task
+            await subscription.wait()
+
+
+def _line(event: RecordedEvent) -> str:
+    fields = decode_json(event.data)
+    told = fields if isinstance(fields, dict) else {}
+    words = [f"{name}={told[name]}" for name in _TOLD if told.get(name) not in (None, "")]
+    return " ".join((timestamp(event.recorded_at), event.type, *words))
+
+
+def _field(word: str) -> tuple[str, JsonValue]:
+    name, separator, text = word.partition("=")
+    if not separator:
+        raise InvalidValueError(field="a field", bound="FIELD=VALUE", value=word)
+    if name in _TEXTS:
+        return name, text
+    try:
+        return name, decode_json(text)
+    except ValueError:
+        return name, text
