@@ -3,8 +3,8 @@
 Pure: what is known comes in as facts (ledger.facts collects them), and nothing here asks anybody. A ready task can
 have several reasons at once, the first one is what the summary says:
 
-    its queue will hold it back · not published · no live worker · overtaken · all workers busy ·
-    its turn has not come · its message may be lost
+    its queue will hold it back · not published · its message died · no live worker · overtaken ·
+    all workers busy · its turn has not come · its message may be lost
 """
 
 from collections.abc import Callable, Sequence
@@ -140,6 +140,16 @@ def _not_published(_task: Task, facts: Facts, _bounds: Bounds) -> Because | None
     return Because("not_published", "The relay has not published yet that it is ready.", details)
 
 
+def _died(_task: Task, facts: Facts, _bounds: Bounds) -> Because | None:
+    letter = facts.dead_message
+    if letter is None:
+        return None
+    sentence = (
+        f"Its message died at {_time(letter.collected_at)}: {letter.reason}; redrive it, as {letter.letter_id}."
+    )
+    return Because("dead_letter", sentence, {"letter_id": letter.letter_id, "reason": letter.reason})
+
+
 def _no_worker(task: Task, facts: Facts, _bounds: Bounds) -> Because | None:
     if facts.workers:
         return None
@@ -213,7 +223,15 @@ def _seconds(span: timedelta) -> float:
 
 _Check = Callable[[Task, Facts, Bounds], Because | None]
 
-_CHECKS: tuple[_Check, ...] = (_not_published, _no_worker, _overtaken, _all_busy, _not_its_turn, _may_be_lost)
+_CHECKS: tuple[_Check, ...] = (
+    _not_published,
+    _died,
+    _no_worker,
+    _overtaken,
+    _all_busy,
+    _not_its_turn,
+    _may_be_lost,
+)
 _EXPLAIN: dict[Status, Callable[[Task, Facts, Bounds], list[Because]]] = {
     Status.PENDING: _pending,
     Status.RUNNING: _running,
@@ -223,7 +241,7 @@ _EXPLAIN: dict[Status, Callable[[Task, Facts, Bounds], list[Because]]] = {
 }
 _OF_READY = (
     "now", "ready_at", "ready_position", "published_position", "workers", "ahead", "ahead_max", "front",
-    "queue_use",
+    "queue_use", "dead_message",
 )  # fmt: skip
 _SHOWN = (
     "queue", "priority", "ready", "release_at", "attempt", "failures", "losses", "max_attempts", "timeout_s",

@@ -20,6 +20,15 @@ class SeenWorker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadMessage:
+    """The message that made a task ready, after nobody could take it."""
+
+    letter_id: str
+    reason: str
+    collected_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """The settings that an explanation speaks of."""
 
@@ -40,6 +49,7 @@ class Facts:
         published_position: how far the relay has published the log.
         workers: the live ones that serve its queue.
         ahead: ready tasks of its queue and band that became ready before it; counted up to `ahead_max`.
+        dead_message: what became of the message that made it ready, if a worker refused it.
         front: when the youngest running task of its queue and band was submitted.
         owner: the worker of its attempt as the roster knows it, dead or alive; None where it does not.
         parents: of the tasks that it waits for, those that have not completed, each with its status.
@@ -54,6 +64,7 @@ class Facts:
     workers: Sequence[SeenWorker] = ()
     ahead: int = 0
     ahead_max: int = 1000
+    dead_message: DeadMessage | None = None
     front: datetime | None = None
     owner: SeenWorker | None = None
     parents: Mapping[str, str] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from ledger.bootstrap import Ledger
 from ledger.codec import decode
 from ledger.errors import TaskNotFoundError
 from ledger.explain import explain
-from ledger.explanation import Bounds, Explanation, Facts, SeenWorker
+from ledger.explanation import Bounds, DeadMessage, Explanation, Facts, SeenWorker
 from ledger.messages import BAND_PRIORITIES, band_of, ready_band
 from ledger.queue_facts import read_queue_use
 from ledger.read_model import fetch_rows
@@ -77,6 +77,7 @@ async def _facts(
         workers=await _workers(ledger, task),
         ahead=standing[0]["ahead"] if standing else 0,
         ahead_max=AHEAD_MAX,
+        dead_message=await _dead_message(ledger, made_ready),
         front=standing[0]["front"] if standing else None,
         queue_use=await read_queue_use(ledger, task),
     )
@@ -94,6 +95,11 @@ async def _parents(ledger: Ledger, task: Task) -> dict[str, str]:
 async def _workers(ledger: Ledger, task: Task) -> list[SeenWorker]:
     rows = await fetch_rows(ledger.database, "live_workers_of_queue", task.queue, ledger.settings.lease_seconds)
     return [SeenWorker(**dict(row)) for row in rows]
+
+
+async def _dead_message(ledger: Ledger, made_ready: RecordedEvent) -> DeadMessage | None:
+    rows = await fetch_rows(ledger.database, "dead_message_of_task", made_ready.task_id, made_ready.version)
+    return DeadMessage(**dict(rows[0])) if rows else None
 
 
 async def _owner(ledger: Ledger, task: Task) -> SeenWorker | None:
