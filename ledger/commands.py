@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from ledger.clock import Clock
 from ledger.codec import encode, encode_pending, fold
 from ledger.errors import InvalidValueError, TaskNotFoundError, TaskStateError, WrongExpectedVersionError
-from ledger.queue_policies import QueuePolicies
+from ledger.queues.policies import QueuePolicies
 from ledger.specification import TaskSpecification, check_specification
 from ledger.store.keys import IdempotencyKey, Once, UniqueKey
 from ledger.store.port import EventStore

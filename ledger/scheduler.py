@@ -16,7 +16,6 @@ from secrets import SystemRandom
 import asyncpg
 import structlog
 
-from ledger.admitter import Admitter
 from ledger.bootstrap import Ledger
 from ledger.clock import synchronise
 from ledger.dead_letters.bulk_chore import BulkChore
@@ -25,9 +24,10 @@ from ledger.follow_ups import FollowUps
 from ledger.leader import still_leads, together, while_leading
 from ledger.outage import Outage
 from ledger.queries import query
+from ledger.queues.admitter import Admitter
 from ledger.reconciler import Reconciler
 from ledger.releaser import Releaser
-from ledger.schedule_firer import ScheduleFirer
+from ledger.schedules.firer import ScheduleFirer
 from ledger.settings import Settings
 from ledger.spent_keys import SpentKeys
 from ledger.sweeper import Sweeper

@@ -15,7 +15,7 @@ from api.read_model import TaskFilter, TaskReader, TaskView
 from api.schemas import HistoryQuery, ListQuery
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError, TaskNotFoundError
-from ledger.facts import explain_task
+from ledger.explanation.facts import explain_task
 from ledger.store.records import RecordedEvent, StaleWrite
 from ledger.task_words import Status
 

@@ -52,7 +52,7 @@ SELECT count(*) AS ahead
 
 -- name: tenants_before
 -- The tenants with tasks that the queue $1 holds back whose turn comes before that of the tenant $2, up to $3 of them:
--- those that have used less of their share, by name where that is equal (ledger/admission.py has the rule).
+-- those that have used less of their share, by name where that is equal (ledger/queues/admission.py has the rule).
 SELECT waiting.tenant
   FROM (SELECT DISTINCT coalesce(tenant, '') AS tenant
           FROM projections.task_status

@@ -9,22 +9,22 @@ import pytest
 from api.read_model import TaskFilter, TaskReader
 from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
-from ledger.facts import explain_task
+from ledger.explanation.facts import explain_task
 from ledger.follow_ups import FollowUps
-from ledger.queue_settings import QueueSettings, list_changes, pause, set_policy
+from ledger.queues.listing import list_queues
+from ledger.queues.settings import QueueSettings, list_changes, pause, set_policy
 from ledger.reconciler import Reconciler
 from ledger.relay import Relay
 from ledger.releaser import Releaser
-from ledger.schedule import ScheduleDefinition
-from ledger.schedule_firer import ScheduleFirer
 from ledger.scheduler import Scheduler
-from ledger.schedules import Schedules
+from ledger.schedules.commands import Schedules
+from ledger.schedules.firer import ScheduleFirer
+from ledger.schedules.schedule import ScheduleDefinition
 from ledger.specification import TaskSpecification
 from ledger.store.keys import IdempotencyKey
 from ledger.store.records import StaleWrite
 from ledger.sweeper import Sweeper
 from ledger.task_words import HoldReason
-from ledger.work_queues import list_queues
 from projections.projector import Projector
 from projections.rebuild import rebuild
 from projections.task_status import TASK_STATUS

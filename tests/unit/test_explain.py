@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from ledger.explain import explain
-from ledger.explanation import Bounds, DeadMessage, Explanation, Facts, SeenWorker
+from ledger.explanation.explain import explain
+from ledger.explanation.terms import Bounds, DeadMessage, Explanation, Facts, SeenWorker
 from ledger.specification import TaskSpecification
 from ledger.task import Task
 from ledger.task_words import Cause, TaskError

@@ -1,10 +1,10 @@
-"""What an explanation is made of and what it says; ledger.explain makes it."""
+"""What an explanation is made of and what it says; ledger.explanation.explain makes it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ledger.queue_use import QueueUse
+from ledger.queues.use import QueueUse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from ledger.bootstrap import Ledger
-from ledger.queue_policies import AGE_SECONDS_MAX
-from ledger.queue_settings import QueueSettings, check_queue_name, settings_of
+from ledger.queues.policies import AGE_SECONDS_MAX
+from ledger.queues.settings import QueueSettings, check_queue_name, settings_of
 from ledger.read_model import fetch_rows
 from ledger.store.connection import Database
 from ledger.task_words import HoldReason

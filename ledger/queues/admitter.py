@@ -15,15 +15,15 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from ledger.admission import Candidate
 from ledger.batch_decisions import BatchDecider
 from ledger.bootstrap import Ledger
 from ledger.codec import encode_pending, fold
 from ledger.errors import UnknownEventTypeError
-from ledger.held_tasks import FIRST_GROUP, Group, HeldTasks
 from ledger.queries import query
-from ledger.queue_policies import policy_of
-from ledger.queue_policy import QueuePolicy
+from ledger.queues.admission import Candidate
+from ledger.queues.held_tasks import FIRST_GROUP, Group, HeldTasks
+from ledger.queues.policies import policy_of
+from ledger.queues.policy import QueuePolicy
 from ledger.read_model import fetch_rows
 from ledger.store.records import Origin, RecordedEvent, StreamAppend
 from ledger.task import Task

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import asyncpg
 
-from ledger.admission import Candidate, Selection, Turns, Use, room_of_key, room_of_queue, select
 from ledger.queries import query
-from ledger.queue_policy import QueuePolicy
+from ledger.queues.admission import Candidate, Selection, Turns, Use, room_of_key, room_of_queue, select
+from ledger.queues.policy import QueuePolicy
 
 _GROUPS_MAX = 500
 _BEFORE_ALL = (-1, UUID(int=0))

@@ -14,7 +14,7 @@ import structlog
 
 from ledger.errors import LedgerError
 from ledger.queries import query
-from ledger.queue_policy import QueuePolicy, Rate
+from ledger.queues.policy import QueuePolicy, Rate
 from ledger.store.connection import Database
 from ledger.task import Task
 from ledger.task_words import HoldReason

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from ledger.explanation import Because, Facts
-from ledger.queue_policy import QueuePolicy, Rate
-from ledger.queue_use import PermitUse, QueueUse
+from ledger.explanation.terms import Because, Facts
+from ledger.queues.policy import QueuePolicy, Rate
+from ledger.queues.use import PermitUse, QueueUse
 from ledger.task import Task
 from ledger.task_words import HoldReason
 

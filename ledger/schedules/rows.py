@@ -10,7 +10,7 @@ import orjson
 from pydantic import JsonValue
 
 from ledger.jsonvalue import DEPTH_MAX, decode_json, encode_json
-from ledger.schedule import Backfill, Overlap, Schedule, ScheduleDefinition, TaskTemplate
+from ledger.schedules.schedule import Backfill, Overlap, Schedule, ScheduleDefinition, TaskTemplate
 
 
 @dataclass(frozen=True, slots=True)

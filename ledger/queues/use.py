@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ledger.queue_policy import QueuePolicy
+from ledger.queues.policy import QueuePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

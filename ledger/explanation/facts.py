@@ -5,10 +5,10 @@ from uuid import UUID
 from ledger.bootstrap import Ledger
 from ledger.codec import decode
 from ledger.errors import TaskNotFoundError
-from ledger.explain import explain
-from ledger.explanation import Bounds, DeadMessage, Explanation, Facts, SeenWorker
+from ledger.explanation.explain import explain
+from ledger.explanation.terms import Bounds, DeadMessage, Explanation, Facts, SeenWorker
 from ledger.messages import BAND_PRIORITIES, band_of, ready_band
-from ledger.queue_facts import read_queue_use
+from ledger.queues.facts import read_queue_use
 from ledger.read_model import fetch_rows
 from ledger.scheduler import JITTER, reconcile_seconds
 from ledger.settings import Settings

@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from ledger.bootstrap import Ledger
-from ledger.queue_policies import policy_of
-from ledger.queue_policy import QueuePolicy, Rate
-from ledger.queue_use import PermitUse, QueueUse
+from ledger.queues.policies import policy_of
+from ledger.queues.policy import QueuePolicy, Rate
+from ledger.queues.use import PermitUse, QueueUse
 from ledger.read_model import fetch_rows
 from ledger.task import Task
 

@@ -15,7 +15,8 @@ from ledger.bootstrap import Ledger
 from ledger.errors import ScheduleNotFoundError
 from ledger.jsonvalue import storable_text
 from ledger.queries import query
-from ledger.schedule import (
+from ledger.schedules.rows import Fire, ScheduleChange, columns_of, definition_text, is_same, schedule_of
+from ledger.schedules.schedule import (
     INSTANT,
     Schedule,
     ScheduleDefinition,
@@ -27,7 +28,6 @@ from ledger.schedule import (
     specification_of,
     time_by_hand,
 )
-from ledger.schedule_rows import Fire, ScheduleChange, columns_of, definition_text, is_same, schedule_of
 from ledger.specification import Backoff
 from ledger.store.records import Appended, Origin
 

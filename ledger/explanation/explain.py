@@ -1,7 +1,7 @@
 """The explanation: why a task is not running, or why it ended as it did, in words and in data.
 
-Pure: what is known comes in as facts (ledger.facts collects them), and nothing here asks anybody. A ready task can
-have several reasons at once, the first one is what the summary says:
+Pure: what is known comes in as facts (ledger.explanation.facts collects them), nothing here asks anybody. A ready
+task can have several reasons at once, the first one is what the summary says:
 
     its queue will hold it back · not published · its message died · no live worker · overtaken ·
     all workers busy · its turn has not come · its message may be lost
@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from ledger.explain_hold import held, to_be_held
-from ledger.explanation import Because, Bounds, Explanation, Facts
+from ledger.explanation.hold import held, to_be_held
+from ledger.explanation.terms import Because, Bounds, Explanation, Facts
 from ledger.task import Task
 from ledger.task_words import Cause, HoldReason, Status
 

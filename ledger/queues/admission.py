@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from ledger.queue_policy import QueuePolicy
+from ledger.queues.policy import QueuePolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from ledger.cron import check_cron, check_time_zone, newest_time, times_after
 from ledger.errors import InvalidValueError
+from ledger.schedules.cron import check_cron, check_time_zone, newest_time, times_after
 from ledger.specification import (
     DEFAULT_KIND,
     DEFAULT_PRIORITY,

@@ -17,8 +17,8 @@ import structlog
 from ledger.bootstrap import Ledger
 from ledger.errors import StoreRefusedError, StoreUnavailableError
 from ledger.queries import query
-from ledger.schedule import DueFires, Overlap, Schedule, due_fires, fire_id, source_of, specification_of
-from ledger.schedule_rows import schedule_of
+from ledger.schedules.rows import schedule_of
+from ledger.schedules.schedule import DueFires, Overlap, Schedule, due_fires, fire_id, source_of, specification_of
 from ledger.specification import Backoff
 from ledger.store.records import Origin
 
