@@ -84,11 +84,15 @@ def doctor(
         typer.Option("--bound", help="Seconds that a task or an event may wait before it is forgotten."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_metrics: Annotated[
+        bool, typer.Option("--metrics", help="Print a gauge a check, as Prometheus reads it.")
+    ] = False,
 ) -> None:
     """Check what must always hold; exit code 1 and the offending ids where something does not."""
-    from api.doctor import run_doctor  # noqa: PLC0415 - keeps `--help` fast
+    from api.doctor import Form, run_doctor  # noqa: PLC0415 - keeps `--help` fast
 
-    run_command(run_doctor(database_url=database_url, bound_seconds=bound, as_json=as_json))
+    form = Form.METRICS if as_metrics else Form.JSON if as_json else Form.TEXT
+    run_command(run_doctor(database_url=database_url, bound_seconds=bound, form=form))
 
 
 @app.command()
