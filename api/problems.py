@@ -33,6 +33,7 @@ from ledger.errors import (
     KeyInFlightError,
     ScheduleNotFoundError,
     StoreUnavailableError,
+    StoreUnwritableError,
     TaskNotFoundError,
     TaskStateError,
     WrongExpectedVersionError,
@@ -108,6 +109,10 @@ _TABLE = (
     _Row(
         StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Service unavailable",
         "The ledger is out of reach at the moment; whether a command in flight took hold is not known.",
+    ),
+    _Row(
+        StoreUnwritableError, HTTPStatus.SERVICE_UNAVAILABLE, "unwritable", "Service unavailable",
+        "The ledger takes no writes at the moment; nothing was recorded.",
     ),
 )  # fmt: skip
 _IDS = {("path", "letter_id"): "Dead Letter", ("path", "bulk_id"): "Bulk Act"}

@@ -31,7 +31,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What one task tells of a harm: how long it took to its end, in how many attempts; infinity where it has none."""
+    """What one task tells of a harm: how long it took to its end (infinity: none), and in how many attempts."""
 
     seconds: float
     attempts: int

@@ -27,6 +27,7 @@ from projections.projector import Projector
 from projections.shipped import SHIPPED
 from tests.chaos.trapdoors import Doom, DoomedBroker, DoomedProjection, DoomedStore
 from worker.consumer import Worker
+from worker.errors import RetryAfter
 from worker.registry import Registry, load_registry
 
 
@@ -75,6 +76,10 @@ def _registry(doom: Doom) -> Registry:
     async def echo(value: JsonValue) -> JsonValue:
         doom.reach("during:run")
         return value
+
+    @registry.task_handler("come-back")
+    async def come_back(seconds: float) -> None:
+        raise RetryAfter(seconds)
 
     return registry
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,9 +121,10 @@ def chaotic_system(*, workers: int, environment: Mapping[str, str] | None = None
         rabbitmq = PrivateRabbitmq(home / "rabbitmq", script=script)
         stack.callback(postgres.stop)
         stack.callback(rabbitmq.stop)
+        starting = stack.enter_context(ThreadPoolExecutor(1)).submit(rabbitmq.start)
         nursery = stack.enter_context(Nursery(_MODULES))
         run_apart(migrate(postgres.start()))
-        rabbitmq.start()
+        starting.result()
         cluster = Cluster(
             postgres.url, rabbitmq.url, home / "logs", environment={**_ENVIRONMENT, **(environment or {})},
             nursery=nursery,

@@ -25,7 +25,7 @@ from tests.chaos.faults import (
     wipe_broker,
 )
 from tests.chaos.steps import EXACT_FAULTS, STEPS, death, submitted_in_vain
-from tests.chaos.system import ChaoticSystem, chaotic_system
+from tests.chaos.system import LEASE_SECONDS, ChaoticSystem, chaotic_system
 from tests.services.processes import stable_port
 from tests.services.provision import ServiceAbsentError, absent
 
@@ -148,11 +148,12 @@ async def test_message_that_comes_twenty_times_more_starts_its_task_once(system:
 
 
 async def test_cancel_is_answered_in_every_state_and_ends_what_is_not_finished(system: ChaoticSystem) -> None:
+    system.start_worker(step="", LEDGER_WORKER_QUEUES="retrying")
     given = {
         "delayed": await submit(system, delay_s=3600),
         "ready": await submit(system, queue="nobody-serves-it"),
         "running": await submit(system, seconds=600),
-        "retrying": await submit(system, kind="fail", backoff={"base_s": 3600, "cap_s": 3600}),
+        "retrying": await submit(system, kind="come-back", input=3600, queue="retrying"),
         "finished": await submit(system),
     }
     await until(system, given["running"], "RUNNING")
@@ -176,9 +177,7 @@ async def test_worker_on_a_machine_whose_clock_is_hours_off_fails_retries_and_re
     system: ChaoticSystem,
 ) -> None:
     system.start_worker("--clock-hours", "11", step="", LEDGER_WORKER_QUEUES="wrong-clock")
-    tasks = await submit(
-        system, kind="fail", queue="wrong-clock", max_attempts=2, backoff={"base_s": 0.1, "cap_s": 0.1}
-    )
+    tasks = await submit(system, kind="fail", input="x", queue="wrong-clock", max_attempts=2)
 
     await until(system, tasks, "FAILED", seconds_max=20)
 
@@ -216,7 +215,7 @@ async def test_zombie_that_wakes_up_late_is_refused_and_its_writes_are_shown(sys
     tasks = await submit(system, 20, seconds=2.0)
     await until(system, tasks, "RUNNING")
 
-    await freeze_worker(system, Dose())
+    await freeze_worker(system, Dose(freeze_seconds=LEASE_SECONDS + 2.0))
     await until(system, tasks, "COMPLETED")
     await system.until(f"SELECT count(*) FROM ({_STALE}) AS stale", tasks, at_least=1)  # noqa: S608 - ours
 
