@@ -78,7 +78,11 @@ class Account:
                 ready = [events for events in self.tasks.values() if _is_ready(events, harm.at)]
                 return [_end_after(events, harm.at) for events in ready]
             case Recovered.NEXT:
-                later = [events for events in self.tasks.values() if events[0].at > harm.at]
+                later = [
+                    events
+                    for events in self.tasks.values()
+                    if events[0].at > harm.at and events[-1].type == "task.completed"
+                ]
                 ends = (_end_after(events, harm.at) for events in later)
                 return sorted(ends, key=lambda end: end.seconds)[:1]
 

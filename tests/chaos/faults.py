@@ -215,11 +215,13 @@ async def fill_disk(system: ChaoticSystem, dose: Dose) -> Harm:
     try:
         await asyncio.to_thread(_take_what_is_left, filler)
         harm = Harm("fill_disk", time.time())
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await system.execute("SELECT pg_switch_wal()")  # or there is room for a while in the open segment
         await asyncio.sleep(dose.outage_seconds)
     finally:
         filler.unlink()
     if system.postgres.pid is None:
-        await asyncio.to_thread(system.postgres.start)
+        await asyncio.to_thread(system.postgres.restart)
     return harm.undone()
 
 

@@ -69,7 +69,8 @@ def test_recovery_from_lost_messages_is_that_of_each_task_that_was_ready() -> No
 
 def test_recovery_from_an_outage_is_the_first_end_among_the_tasks_that_came_later() -> None:
     later = [submitted(5), started(7, attempt=1, worker="b"), completed(7.5, attempt=1)]
-    account = Account({ONE: RESCUED, TWO: later, THREE: [submitted(5)]}, {})
+    cancelled = [submitted(5), Event("task.cancelled", 5.1, {})]
+    account = Account({ONE: RESCUED, TWO: later, THREE: cancelled}, {})
     harm = Harm("outage", 4.5)
 
     assert account.recoveries([harm]) == {harm: [Recovery(3.0, attempts=1)]}
