@@ -8,21 +8,21 @@ import argparse
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from pydantic import JsonValue
 
 from api.app import create_app
 from api.server import serve
-from ledger.bootstrap import Ledger, open_broker_when_ready, required_database_url
-from ledger.clock import LedgerClock, synchronise
+from ledger.bootstrap import Ledger, open_broker_when_ready, open_ledger
+from ledger.clock import LedgerClock
 from ledger.commands import TaskCommands
 from ledger.process import run_role, running_until
 from ledger.relay import Relay
 from ledger.roles import start_up
 from ledger.scheduler import Scheduler
 from ledger.settings import Settings, load_settings
-from ledger.store.connection import open_database
 from projections.projector import Projector
 from projections.shipped import SHIPPED
 from tests.chaos.trapdoors import Doom, DoomedBroker, DoomedProjection, DoomedStore
@@ -88,16 +88,12 @@ def _registry(doom: Doom) -> Registry:
 async def _opened_ledger(
     settings: Settings, doom: Doom, clock: LedgerClock | None
 ) -> AsyncIterator[tuple[Ledger, DoomedStore]]:
-    async with open_database(settings, required_database_url(settings)) as database:
-        store = DoomedStore(database, settings, doom)
-        if clock is None:
-            clock = LedgerClock()
-            await synchronise(clock, store)
-        ledger = Ledger(
-            settings=settings, database=database, store=store, commands=TaskCommands(store, clock), clock=clock
-        )
+    async with open_ledger(settings) as ledger:
+        clock = clock or ledger.clock
+        store = DoomedStore(ledger.database, settings, doom)
+        commands = TaskCommands(store, clock, ledger.policies)
         try:
-            yield ledger, store
+            yield replace(ledger, store=store, commands=commands, clock=clock), store
         finally:
             await store.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from functools import partial
 
 import httpx
@@ -91,7 +92,9 @@ async def api_dies(system: ChaoticSystem, _dose: Dose, *, step: str) -> Harm:
     return Harm(f"api {step}", await death(doomed))
 
 
-async def submitted_in_vain(client: httpx.AsyncClient, doomed: RoleProcess, *, body: dict[str, object]) -> None:
+async def submitted_in_vain(
+    client: httpx.AsyncClient, doomed: RoleProcess, *, body: Mapping[str, object], key: str = ""
+) -> None:
     """Submit to an API that is to die of it, and return when it has.
 
     Raises:
@@ -99,7 +102,7 @@ async def submitted_in_vain(client: httpx.AsyncClient, doomed: RoleProcess, *, b
     """
     while doomed.process.poll() is None:
         try:
-            answer = await client.post("/tasks", json=body)
+            answer = await client.post("/tasks", json=body, headers={"Idempotency-Key": key} if key else {})
         except httpx.HTTPError:
             await asyncio.sleep(0.02)  # it does not listen yet, or any more
         else:

@@ -109,21 +109,27 @@ async def test_role_killed_between_two_acts_loses_and_doubles_nothing(system: Ch
     await all_is_well(system, tasks)
 
 
-@pytest.mark.parametrize(("step", "recorded"), [("before:task.submitted", 0), ("after:task.submitted", 1)])
-async def test_api_killed_beside_its_commit_has_a_task_or_has_none_and_promised_nothing(
-    system: ChaoticSystem, step: str, recorded: int
+@pytest.mark.parametrize(
+    ("step", "key", "recorded"),
+    [("before:task.submitted", "", 0), ("after:task.submitted", "", 1), ("after:task.submitted", "the-key", 1)],
+)
+async def test_api_killed_beside_its_commit_has_recorded_all_of_a_task_or_nothing(
+    system: ChaoticSystem, step: str, key: str, recorded: int
 ) -> None:
-    port = stable_port()
+    port, body = stable_port(), {"kind": "sleep", "input": 0}
     doomed = system.start_doomed("api", step, PORT=str(port))
-    kind = "sleep"
-    known = {row[0] for row in await system.fetch(_OF_KIND, kind)}
+    known = {row[0] for row in await system.fetch(_OF_KIND, "sleep")}
 
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        await submitted_in_vain(client, doomed, body={"kind": kind, "input": 0})
+        await submitted_in_vain(client, doomed, body=body, key=key)
     await death(doomed)
 
-    tasks = [row[0] for row in await system.fetch(_OF_KIND, kind) if row[0] not in known]
+    tasks = [row[0] for row in await system.fetch(_OF_KIND, "sleep") if row[0] not in known]
     assert len(tasks) == recorded
+    if key:
+        async with httpx.AsyncClient(base_url=system.cluster.url, timeout=30) as client:
+            again = await client.post("/tasks", json=body, headers={"Idempotency-Key": key})
+        assert (again.status_code, again.json()["task_id"]) == (202, tasks[0])
     await until(system, tasks, "COMPLETED")
     await all_is_well(system, tasks)
 

@@ -16,6 +16,7 @@ import asyncpg
 from ledger.broker.port import Band, Broker, Delivery, OutgoingMessage
 from ledger.settings import Settings
 from ledger.store.connection import Database
+from ledger.store.keys import Once
 from ledger.store.postgres import PostgresEventStore
 from ledger.store.records import Appended, NewEvent
 from projections.projection import Projection
@@ -50,11 +51,26 @@ class DoomedStore(PostgresEventStore):
         connection: asyncpg.Connection | None = None,
     ) -> Appended:
         """Append, and maybe do not live to see it, or to tell."""
-        for event in events:
-            self._doom.reach(f"before:{event.type}")
+        self._reach("before", events)
         appended = await super().append(task_id, events, expected_version=expected_version, connection=connection)
-        for event in events:
-            self._doom.reach(f"after:{event.type}")
+        self._reach("after", events)
+        return appended
+
+    async def append_once(
+        self,
+        task_id: UUID,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: int,
+        once: Once,
+        connection: asyncpg.Connection | None = None,
+    ) -> Appended:
+        """Append once, and maybe do not live to see it, or to tell."""
+        self._reach("before", events)
+        appended = await super().append_once(
+            task_id, events, expected_version=expected_version, once=once, connection=connection
+        )
+        self._reach("after", events)
         return appended
 
     async def safe_position(self) -> int:
@@ -66,6 +82,10 @@ class DoomedStore(PostgresEventStore):
     def note_fold(self) -> None:
         """Note that the projector folds."""
         self._has_folded = True
+
+    def _reach(self, when: str, events: Sequence[NewEvent]) -> None:
+        for event in events:
+            self._doom.reach(f"{when}:{event.type}")
 
 
 @dataclass(frozen=True, slots=True)
