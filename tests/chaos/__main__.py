@@ -27,7 +27,7 @@ from projections.task_status import TASK_STATUS
 from projections.verify import verify
 from tests.chaos.account import Account
 from tests.chaos.faults import FAULTS, Dose, Fault, FaultNotPossibleError, Harm, kill_worker
-from tests.chaos.load import Load
+from tests.chaos.load import CONCURRENCY_MAX, LIMITED_QUEUE, Load
 from tests.chaos.report import Report
 from tests.chaos.steps import EXACT_FAULTS
 from tests.chaos.system import ChaoticSystem, chaotic_system
@@ -40,6 +40,11 @@ _BOUND_SECONDS = 30.0
 _HASTY_BOUND_SECONDS = 180.0
 _CHECKED_EVERY_KILLS = 100
 _SETTLE_SECONDS_MAX = 60.0
+_ENVIRONMENT = {
+    "LEDGER_WORKER_CONCURRENCY": "5",
+    "LEDGER_WORKER_PREFETCH": "5",
+    "LEDGER_WORKER_QUEUES": f"default,{LIMITED_QUEUE}",
+}
 _STALE_WRITES = "SELECT task_id::text, count(*) AS writes FROM ledger.stale_writes GROUP BY task_id LIMIT 200"
 _UNFINISHED = """
     SELECT count(*) FROM ledger.events AS submitted LEFT JOIN projections.task_status AS task USING (task_id)
@@ -152,7 +157,12 @@ async def _chaos(system: ChaoticSystem, options: argparse.Namespace) -> Report:
     await asyncio.sleep(1)  # the projector's last step
     await run.examine()
     typer.echo(f"{await _check_stale_writes(run)} writes of zombies refused, as the API shows")
-    return Report.of(await Account.read(system), run.load.accepted, run.harms, run.breaches, seconds)
+    account = await Account.read(system)
+    at_once_max = account.at_once_max(LIMITED_QUEUE)
+    typer.echo(f"{at_once_max} tasks at once in the queue that is limited to {CONCURRENCY_MAX}")
+    if at_once_max > CONCURRENCY_MAX:
+        run.breaches.append(f"{at_once_max} tasks at once where the limit is {CONCURRENCY_MAX}")
+    return Report.of(account, run.load.accepted, run.harms, run.breaches, seconds)
 
 
 def main() -> int:
@@ -168,9 +178,7 @@ def main() -> int:
     parser.add_argument("--task-seconds", type=float, default=0.4, help="how long most of them take")
     parser.add_argument("--drain-seconds", type=float, default=90)
     options = parser.parse_args()
-    with chaotic_system(
-        workers=options.workers, environment={"LEDGER_WORKER_CONCURRENCY": "5", "LEDGER_WORKER_PREFETCH": "5"}
-    ) as system:
+    with chaotic_system(workers=options.workers, environment=_ENVIRONMENT) as system:
         report = asyncio.run(_chaos(system, options))
     for line in report.lines():
         typer.echo(line)

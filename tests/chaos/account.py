@@ -11,7 +11,7 @@ from tests.chaos.faults import Harm, Recovered
 from tests.chaos.system import ChaoticSystem
 
 _EVENTS = """
-    SELECT task_id, type, extract(epoch FROM recorded_at)::float8 AS at, data::text AS data
+    SELECT task_id, type, extract(epoch FROM recorded_at)::float8 AS at, data::text AS data, position, queue
       FROM ledger.events ORDER BY task_id, version
 """
 _WORKERS = "SELECT name, worker_id::text FROM ledger.workers"
@@ -27,6 +27,8 @@ class Event:
     type: str
     at: float
     data: dict[str, object]
+    position: int = 0
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,10 @@ class Account:
         """Read the whole ledger."""
         rows = await system.fetch(_EVENTS)
         tasks = {
-            task_id: [Event(row["type"], row["at"], json.loads(row["data"])) for row in events]
+            task_id: [
+                Event(row["type"], row["at"], json.loads(row["data"]), row["position"], row["queue"])
+                for row in events
+            ]
             for task_id, events in groupby(rows, key=lambda row: row["task_id"])
         }
         return cls(tasks, {row["name"]: row["worker_id"] for row in await system.fetch(_WORKERS)})
@@ -62,6 +67,24 @@ class Account:
     def doubled(self) -> list[UUID]:
         """Return the tasks that completed twice, or of which an attempt has two outcomes."""
         return [task_id for task_id, events in self.tasks.items() if _is_doubled(events)]
+
+    def at_once_max(self, queue: str) -> int:
+        """Return how many tasks of a queue ran at once at most, in the order of the log."""
+        log = sorted(
+            (event.position, event.type, task_id)
+            for task_id, events in self.tasks.items()
+            for event in events
+            if event.queue == queue
+        )
+        running: set[UUID] = set()
+        at_once_max = 0
+        for _, event_type, task_id in log:
+            if event_type == "task.started":
+                running.add(task_id)
+                at_once_max = max(at_once_max, len(running))
+            elif event_type in _OUTCOMES | _ENDS:
+                running.discard(task_id)
+        return at_once_max
 
     def recoveries(self, harms: Sequence[Harm]) -> dict[Harm, list[Recovery]]:
         """Return, for each harm, how long each task took that tells when it was over."""

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import httpx
 
+LIMITED_QUEUE = "limited"
+CONCURRENCY_MAX = 3
 _CANCELLED = 0.05
 _CANCEL_SECONDS_MAX = 0.5
 
@@ -32,6 +34,8 @@ class Load:
     async def run(self) -> None:
         """Submit for ever."""
         async with httpx.AsyncClient(base_url=self.url, timeout=5) as client:
+            limit = await client.put(f"/queues/{LIMITED_QUEUE}", json={"concurrency_max": CONCURRENCY_MAX})
+            limit.raise_for_status()
             while True:
                 pause = asyncio.create_task(asyncio.sleep(1 / self.per_second))
                 await self._submit(client)
@@ -64,7 +68,9 @@ class Load:
         match self.dice.random():
             case part if part < 0.1:
                 return {"kind": "sleep", "input": 0.05, "delay_s": 0.5}
-            case part if part < 0.3:
+            case part if part < 0.25:
+                return {"kind": "sleep", "input": 0.1, "queue": LIMITED_QUEUE}
+            case part if part < 0.4:
                 return {"kind": "echo", "input": "echo"}
             case _:
                 return {"kind": "sleep", "input": self.task_seconds}

@@ -50,6 +50,18 @@ def test_task_that_completed_twice_or_whose_attempt_has_two_outcomes_is_doubled(
     assert account.doubled() == [TWO, THREE]
 
 
+def test_tasks_of_a_queue_at_once_are_counted_in_the_order_of_the_log() -> None:
+    def run(*positions: int) -> list[Event]:
+        return [
+            Event(f"task.{name}", 0, {}, position, "q")
+            for name, position in zip(("submitted", "started", "completed"), positions, strict=True)
+        ]
+
+    account = Account({ONE: run(1, 4, 6), TWO: run(2, 5, 8), THREE: run(3, 7, 9)}, {})
+
+    assert account.at_once_max("q") == 2
+
+
 def test_recovery_of_a_killed_worker_is_that_of_each_task_that_it_held_until_its_completion_elsewhere() -> None:
     account = Account({ONE: WELL, TWO: RESCUED}, {"w": "a"})
     late, early = (Harm("kill", at, Recovered.HELD, worker="w") for at in (3.5, 2.5))
