@@ -24,6 +24,7 @@ from ledger.task_words import Cause, TaskError
 log = structlog.get_logger()
 
 RESTART_GRACE_SECONDS = 10.0
+HOLD_BACK_SECONDS_MAX = 30.0
 _SESSION_GRACE_SECONDS_MIN = 3.0
 _BEATS_MISSED = 3
 _BREAKER_WORKERS_MIN = 3
@@ -44,9 +45,16 @@ class Sweeper:
 
     Args:
         restart_grace_seconds: how long after a start of the database no silent worker is judged.
+        hold_back_seconds_max: how long it holds back at most, however often it is interrupted.
     """
 
-    def __init__(self, ledger: Ledger, *, restart_grace_seconds: float = RESTART_GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        restart_grace_seconds: float = RESTART_GRACE_SECONDS,
+        hold_back_seconds_max: float = HOLD_BACK_SECONDS_MAX,
+    ) -> None:
         settings = ledger.settings
         self._ledger = ledger
         self._decider = BatchDecider(ledger, actor="sweeper")
@@ -55,6 +63,8 @@ class Sweeper:
             seconds=max(_BEATS_MISSED * settings.heartbeat_seconds, _SESSION_GRACE_SECONDS_MIN)
         )
         self._restart_grace = timedelta(seconds=restart_grace_seconds)
+        self._hold_back_seconds_max = hold_back_seconds_max
+        self._held_back_since: float | None = None
         self._holds_back_until = 0.0
         self._breaker_is_open = False  # only so that it is said once
 
@@ -68,12 +78,20 @@ class Sweeper:
             rows = await self._lost_tasks(after)
             swept += await self._sweep(await self._without_spared(rows))
             if len(rows) < _PAGE_SIZE:
+                self._held_back_since = None
                 return swept
             after = rows[-1]["task_id"]
 
     def hold_back(self, seconds: float = RESTART_GRACE_SECONDS) -> None:
-        """Judge nobody for a while: what interrupted the sweeper may have interrupted every worker."""
-        self._holds_back_until = time.monotonic() + seconds
+        """Judge nobody for a while: what interrupted the sweeper may have interrupted every worker.
+
+        Interrupted again before that while is over, it would never judge anybody: so it holds back only so long
+        since it last made a round. Between two interruptions the living have beaten, the dead have not.
+        """
+        now = time.monotonic()
+        if self._held_back_since is None:
+            self._held_back_since = now
+        self._holds_back_until = min(now + seconds, self._held_back_since + self._hold_back_seconds_max)
 
     async def retire_all_workers(self) -> int:
         """Take every worker for gone, because the caller knows that none is left; return how many were not yet."""
