@@ -1,6 +1,7 @@
 """The chaos run: faults under constant load, the invariants after each, and a table; exit 1 if anything is wrong.
 
 `--minutes N --seed S` injects faults of every kind at random, the exact steps among them, first each kind once.
+From 15 minutes on it begins with a worker that is frozen for 90 s and a broker that is away for 60 s.
 With `--hasty` a fault does not wait for what the one before it hit.
 `--kills N` kills workers only, one every `--every` seconds.
 
@@ -178,7 +179,7 @@ def main() -> int:
     parser.add_argument("--task-seconds", type=float, default=0.4, help="how long most of them take")
     parser.add_argument("--drain-seconds", type=float, default=90)
     options = parser.parse_args()
-    with chaotic_system(workers=options.workers, environment=_ENVIRONMENT) as system:
+    with chaotic_system(workers=options.workers, environment=_ENVIRONMENT, with_disk=True) as system:
         report = asyncio.run(_chaos(system, options))
     for line in report.lines():
         typer.echo(line)

@@ -104,8 +104,15 @@ class ChaoticSystem:
 
 
 @contextmanager
-def chaotic_system(*, workers: int, environment: Mapping[str, str] | None = None) -> Iterator[ChaoticSystem]:
+def chaotic_system(
+    *, workers: int, environment: Mapping[str, str], with_disk: bool = False
+) -> Iterator[ChaoticSystem]:
     """Start everything, and end all of it on leaving.
+
+    Args:
+        workers: how many.
+        environment: settings of every role.
+        with_disk: whether the database gets a file system of its own, where this user may mount one.
 
     Raises:
         ServiceAbsentError: this machine has no RabbitMQ.
@@ -116,7 +123,7 @@ def chaotic_system(*, workers: int, environment: Mapping[str, str] | None = None
         raise ServiceAbsentError("rabbitmq-server is not installed here")
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
-        disk = stack.enter_context(_disk(home / "disk"))
+        disk = stack.enter_context(_disk(home / "disk")) if with_disk else None
         postgres = PrivatePostgres((disk or home) / "postgres", binaries=chosen_binaries(), tuning=_TUNING)
         rabbitmq = PrivateRabbitmq(home / "rabbitmq", script=script)
         stack.callback(postgres.stop)
@@ -126,7 +133,7 @@ def chaotic_system(*, workers: int, environment: Mapping[str, str] | None = None
         run_apart(migrate(postgres.start()))
         starting.result()
         cluster = Cluster(
-            postgres.url, rabbitmq.url, home / "logs", environment={**_ENVIRONMENT, **(environment or {})},
+            postgres.url, rabbitmq.url, home / "logs", environment={**_ENVIRONMENT, **environment},
             nursery=nursery,
         )  # fmt: skip
         system = ChaoticSystem(stack.enter_context(cluster), postgres, rabbitmq, disk)
