@@ -89,6 +89,7 @@ class _Run:
 
 async def _all_faults(run: _Run, *, seconds: float, is_hasty: bool) -> None:
     every = {**FAULTS, **EXACT_FAULTS}
+    deadline = time.monotonic() + seconds
     order = run.dice.sample(sorted(every), len(every))
     if seconds >= _LONG_RUN_SECONDS:
         for name in ("freeze_worker", "stop_broker"):
@@ -96,7 +97,6 @@ async def _all_faults(run: _Run, *, seconds: float, is_hasty: bool) -> None:
             await run.inject(every[name], _LONG)
             await _drain(run, _SETTLE_SECONDS_MAX)
             await run.examine()
-    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         name = order.pop() if order else run.dice.choice(sorted(every))
         typer.echo(name)

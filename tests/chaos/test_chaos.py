@@ -47,6 +47,11 @@ _CLOCK_ERROR = """
     SELECT max(abs(extract(epoch FROM occurred_at - recorded_at)))::int FROM ledger.events
      WHERE task_id = ANY ($1::uuid[])
 """
+_MAKE_DUE = "UPDATE ledger.schedules SET next_fire_at = date_trunc('minute', now()) WHERE name = 'chaos'"
+_FIRES = "SELECT count(*) FROM ledger.schedule_fires WHERE schedule = 'chaos' AND outcome = 'fired'"
+_FIRED = """
+    SELECT task_id::text FROM ledger.events WHERE type = 'task.submitted' AND data -> 'tags' ? 'fired'
+"""
 _ONCE = ["submitted", "started", "completed"]
 _AGAIN = ["submitted", "started", "failed", "released", "started", "completed"]
 
@@ -130,6 +135,30 @@ async def test_api_killed_beside_its_commit_has_recorded_all_of_a_task_or_nothin
         async with httpx.AsyncClient(base_url=system.cluster.url, timeout=30) as client:
             again = await client.post("/tasks", json=body, headers={"Idempotency-Key": key})
         assert (again.status_code, again.json()["task_id"]) == (202, tasks[0])
+    await until(system, tasks, "COMPLETED")
+    await all_is_well(system, tasks)
+
+
+async def test_scheduler_killed_inside_a_fire_fires_once(system: ChaoticSystem) -> None:
+    schedule = {
+        "cron": "* * * * *",
+        "backfill": "latest",
+        "task": {"kind": "sleep", "input": 0, "tags": ["fired"]},
+    }
+    async with httpx.AsyncClient(base_url=system.cluster.url, timeout=30) as client:
+        (await client.put("/schedules/chaos", json=schedule)).raise_for_status()
+        system.cluster.kill("scheduler")
+        doomed = system.start_doomed("scheduler", "after:task.submitted")  # which is not committed yet
+        await system.execute(_MAKE_DUE)
+        await death(doomed)
+        unfired = await system.count(_FIRES)
+        system.cluster.start("scheduler")
+        await system.until(_FIRES, at_least=1)
+        (await client.post("/schedules/chaos/pause")).raise_for_status()
+
+    tasks = [row[0] for row in await system.fetch(_FIRED)]
+    assert unfired == 0
+    assert len(tasks) == await system.count(_FIRES)
     await until(system, tasks, "COMPLETED")
     await all_is_well(system, tasks)
 
