@@ -27,6 +27,7 @@ from projections.projector import Projector
 from projections.shipped import SHIPPED
 from tests.chaos.trapdoors import Doom, DoomedBroker, DoomedProjection, DoomedStore
 from worker.consumer import Worker
+from worker.context import TaskContext
 from worker.errors import RetryAfter
 from worker.registry import Registry, load_registry
 
@@ -76,6 +77,12 @@ def _registry(doom: Doom) -> Registry:
     async def echo(value: JsonValue) -> JsonValue:
         doom.reach("during:run")
         return value
+
+    @registry.task_handler("pay")
+    async def pay(_value: JsonValue, context: TaskContext) -> None:
+        async with context.transaction() as connection:
+            await connection.execute("INSERT INTO payments (task_id) VALUES ($1)", context.task_id)
+            await context.complete(None, connection=connection)
 
     @registry.task_handler("come-back")
     async def come_back(seconds: float) -> None:

@@ -52,6 +52,7 @@ _FIRES = "SELECT count(*) FROM ledger.schedule_fires WHERE schedule = 'chaos' AN
 _FIRED = """
     SELECT task_id::text FROM ledger.events WHERE type = 'task.submitted' AND data -> 'tags' ? 'fired'
 """
+_PAYMENTS = "SELECT count(*) FROM payments"
 _ONCE = ["submitted", "started", "completed"]
 _AGAIN = ["submitted", "started", "failed", "released", "started", "completed"]
 
@@ -75,10 +76,14 @@ async def test_workers_killed_at_each_step_and_their_sweeper_too_run_again_only_
     queues = {step: f"step-{number}" for number, step in enumerate(STEPS["worker"])}
     doomed = [system.start_doomed("worker", step, LEDGER_WORKER_QUEUES=queue) for step, queue in queues.items()]
     tasks = {step: (await submit(system, kind="echo", queue=queue))[0] for step, queue in queues.items()}
+    doomed.append(system.start_doomed("worker", "after:task.completed", LEDGER_WORKER_QUEUES="pay"))
+    await system.execute("CREATE TABLE payments (task_id uuid NOT NULL)")
+    tasks["inside the handler's own transaction"] = (await submit(system, kind="pay", queue="pay"))[0]
     for one in doomed:
         await death(one)
+    paid_by_the_dead = await system.count(_PAYMENTS)
 
-    system.start_worker(LEDGER_WORKER_QUEUES=",".join(queues.values()))
+    system.start_worker(step="", LEDGER_WORKER_QUEUES=",".join([*queues.values(), "pay"]))
     await death(sweeper)
     system.cluster.start("scheduler")
     await until(system, list(tasks.values()), "COMPLETED")
@@ -91,7 +96,9 @@ async def test_workers_killed_at_each_step_and_their_sweeper_too_run_again_only_
         "during:run": _AGAIN,
         "before:task.completed": _AGAIN,
         "after:task.completed": _ONCE,
+        "inside the handler's own transaction": _AGAIN,
     }
+    assert (paid_by_the_dead, await system.count(_PAYMENTS)) == (0, 1)
     await all_is_well(system, list(tasks.values()))
 
 
