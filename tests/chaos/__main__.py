@@ -181,8 +181,8 @@ def main() -> int:
     options = parser.parse_args()
     with chaotic_system(workers=options.workers, environment=_ENVIRONMENT, with_disk=True) as system:
         report = asyncio.run(_chaos(system, options))
-    for line in report.lines():
-        typer.echo(line)
+        for line in report.lines():
+            typer.echo(line)
     return 1 if report.is_bad else 0
 
 

@@ -45,7 +45,7 @@ class ForkedProcess:
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
-        if self._descriptor is not None and self.poll() is None:
+        if self.poll() is None and self._descriptor is not None:
             signal.pidfd_send_signal(self._descriptor, signal.Signals(number))
 
     def kill(self) -> None:
@@ -53,11 +53,22 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
     def _ends_within(self, seconds: float | None) -> bool:
-        return self._descriptor is None or bool(select.select([self._descriptor], [], [], seconds)[0])
+        if (descriptor := self._descriptor) is None:
+            return True
+        end = select.poll()  # select() refuses a descriptor above a thousand
+        end.register(descriptor, select.POLLIN)
+        has_ended = bool(end.poll(None if seconds is None else seconds * 1000))
+        if has_ended:
+            self._close()
+        return has_ended
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def __del__(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
+        self._close()
 
 
 class Nursery:
