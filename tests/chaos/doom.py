@@ -18,6 +18,7 @@ from api.server import serve
 from ledger.bootstrap import Ledger, open_broker_when_ready, open_ledger
 from ledger.clock import LedgerClock
 from ledger.commands import TaskCommands
+from ledger.dead_letters.collector import Collector
 from ledger.process import run_role, running_until
 from ledger.relay import Relay
 from ledger.roles import start_up
@@ -61,7 +62,7 @@ async def run(stop: asyncio.Event, role: str, doom: Doom, clock: LedgerClock | N
 
 async def _run_on_broker(stop: asyncio.Event, role: str, ledger: Ledger, broker: DoomedBroker) -> None:
     if role == "relay":
-        async with running_until(stop, Relay(ledger, broker).run()):
+        async with running_until(stop, Relay(ledger, broker).run(), Collector(ledger, broker).run()):
             return
     async with asyncio.TaskGroup() as group:
         worker = Worker(ledger, broker, _registry(broker.doom))

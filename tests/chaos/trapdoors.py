@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from ledger.broker.port import Band, Broker, Delivery, OutgoingMessage
+from ledger.broker.port import Band, Broker, Delivery, KeepLetters, OutgoingMessage
 from ledger.settings import Settings
 from ledger.store.connection import Database
 from ledger.store.keys import Once
@@ -154,6 +154,10 @@ class DoomedBroker:
     ) -> AbstractAsyncContextManager[AsyncIterator[Delivery]]:
         """Receive from task queues."""
         return self._consume(queues, prefetch=prefetch)
+
+    async def move_dead_letters(self, queue: str, keep: KeepLetters, *, letters_max: int) -> int:
+        """Hand the oldest dead letters of a task queue over."""
+        return await self.broker.move_dead_letters(queue, keep, letters_max=letters_max)
 
     async def ping(self) -> None:
         """Return when the broker answers."""
