@@ -65,12 +65,13 @@ class Sweeper:
         self._restart_grace = timedelta(seconds=restart_grace_seconds)
         self._hold_back_seconds_max = hold_back_seconds_max
         self._held_back_since: float | None = None
+        self._asked_at = 0.0
         self._holds_back_until = 0.0
         self._breaker_is_open = False  # only so that it is said once
 
     async def run_once(self) -> int:
         """Sweep every task of a lost worker; return how many tasks that were."""
-        if time.monotonic() < self._holds_back_until:
+        if self._is_held_back():
             return 0
         swept = 0
         after = _FIRST_PAGE
@@ -83,15 +84,8 @@ class Sweeper:
             after = rows[-1]["task_id"]
 
     def hold_back(self, seconds: float = RESTART_GRACE_SECONDS) -> None:
-        """Judge nobody for a while: what interrupted the sweeper may have interrupted every worker.
-
-        Interrupted again before that while is over, it would never judge anybody: so it holds back only so long
-        since it last made a round. Between two interruptions the living have beaten, the dead have not.
-        """
-        now = time.monotonic()
-        if self._held_back_since is None:
-            self._held_back_since = now
-        self._holds_back_until = min(now + seconds, self._held_back_since + self._hold_back_seconds_max)
+        """Judge nobody for a while: what interrupted the sweeper may have interrupted every worker."""
+        self._holds_back_until = time.monotonic() + seconds
 
     async def retire_all_workers(self) -> int:
         """Take every worker for gone, because the caller knows that none is left; return how many were not yet."""
@@ -100,6 +94,18 @@ class Sweeper:
     async def forget_old_workers(self) -> int:
         """Remove the rows of workers that have been gone for a day; return how many those were."""
         return len(await fetch_rows(self._ledger.database, "forget_workers", _WORKERS_KEPT))
+
+    def _is_held_back(self) -> bool:
+        # A database that is interrupted again and again would hold it back for ever. Between two interruptions the
+        # living beat and the dead do not, so it judges all the same after a while. After an outage, when nobody
+        # has asked for long, that while begins anew.
+        now = time.monotonic()
+        if now >= self._holds_back_until:
+            return False
+        if self._held_back_since is None or now - self._asked_at > RESTART_GRACE_SECONDS:
+            self._held_back_since = now
+        self._asked_at = now
+        return now - self._held_back_since < self._hold_back_seconds_max
 
     async def _lost_tasks(self, after: UUID) -> Sequence[asyncpg.Record]:
         return await fetch_rows(
