@@ -47,9 +47,13 @@ class Report:
         """Return the table and the sums, a line each.
 
         The time of a harm is that of its slowest task. `tasks` is how many tell of it: those that a killed worker
-        held, or that were ready at the moment, or the first one of those that came later.
+        held, or that were ready at the moment, or the first one of those that came later. A harm that hit no task
+        has no time: `timed` is how many have one.
         """
-        yield f"{'fault':36} {'count':>6} {'tasks':>6} {'p50 s':>7} {'p99 s':>7} {'max s':>7} {'of it away s':>13}"
+        yield (
+            f"{'fault':36} {'count':>6} {'timed':>6} {'tasks':>6} "
+            f"{'p50 s':>7} {'p99 s':>7} {'max s':>7} {'of it away s':>13}"
+        )
         kinds: defaultdict[str, list[Harm]] = defaultdict(list)
         for harm in self.recoveries:
             kinds[harm.kind].append(harm)
@@ -73,7 +77,7 @@ class Report:
         away = max((harm.down_seconds for harm in harms), default=0.0)
         shown = [_quantile(times, 0.5), _quantile(times, 0.99), _quantile(times, 1.0)]
         figures = " ".join(f"{seconds:7.2f}" for seconds in shown)
-        return f"{kind:36} {len(harms):6} {sum(map(len, tasks)):6} {figures} {away:13.2f}"
+        return f"{kind:36} {len(harms):6} {len(times):6} {sum(map(len, tasks)):6} {figures} {away:13.2f}"
 
 
 def _quantile(times: Sequence[float], share: float) -> float:
