@@ -107,6 +107,29 @@ class TaskShown(TaskListed):
     stale_writes: list[StaleWriteShown]
 
 
+class Change(BaseModel):
+    """What a field was, and what it became."""
+
+    was: JsonValue = Field(alias="from")
+    became: JsonValue = Field(alias="to")
+
+
+class TaskMoment(BaseModel):
+    """One side of a comparison of a task with itself."""
+
+    as_of: datetime
+    version: int = Field(description="How many events it had; 0 where it was not there yet.")
+
+
+class TaskDiff(BaseModel):
+    """What changed of a task between two moments."""
+
+    task_id: UUID
+    before: TaskMoment = Field(alias="from")
+    after: TaskMoment = Field(alias="to")
+    changes: dict[str, Change] = Field(description="By the names of the fields that differ.")
+
+
 class TaskPage(BaseModel):
     """A page of tasks, newest first."""
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import typer
 
 import api.dlq_commands
+import api.past_commands
 import api.queue_commands
 import api.schedule_commands
 import ledger.cli
@@ -120,6 +121,7 @@ def explain(
     run_command(run_explain(task_id, database_url=database_url, as_json=as_json))
 
 
+task.add_typer(api.past_commands.task)
 app.add_typer(api.dlq_commands.app, name="dlq")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")

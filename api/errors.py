@@ -1,10 +1,11 @@
 """What can be wrong with a request before the ledger sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ledger.errors import LedgerError
+from ledger.errors import InvalidValueError, LedgerError
 
 
 class Part(StrEnum):
@@ -22,6 +23,15 @@ class InvalidRequestError(LedgerError):
         self.part = part
         self.reason = reason
         super().__init__(f"Invalid request {part}: {reason}")
+
+
+@contextmanager
+def refused_in(part: Part) -> Iterator[None]:
+    """Say of a value that is refused in which part of the request it stands."""
+    try:
+        yield
+    except InvalidValueError as error:
+        raise InvalidRequestError(part, str(error)) from error
 
 
 class InvalidTaskIdError(LedgerError):

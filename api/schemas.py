@@ -39,7 +39,7 @@ from ledger.task_words import ParentPolicy, Status
 
 REASON_CHARS_MAX = 1000
 REF_PATTERN = r"^[A-Za-z0-9_.:/-]{1,100}$"
-_VERSION_MAX = 2_147_483_647
+VERSION_MAX = 2_147_483_647
 CURSOR_CHARS_MAX = 200
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -205,7 +205,7 @@ class HistoryQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after_version: int = Field(0, ge=0, le=_VERSION_MAX, description="Only the events after this version.")
+    after_version: int = Field(0, ge=0, le=VERSION_MAX, description="Only the events after this version.")
     limit: int = Field(100, ge=1, description="How many events at most.")
 
 

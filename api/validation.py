@@ -9,6 +9,7 @@ _NAME_CHARS_MAX = 60
 
 # Our own validators raise ValueError with the bound as their whole text.
 _OWN = "value_error"
+_WHOLE = ((), ("query",))
 _BOUNDS = {
     "string_type": "a string",
     "int_type": "an integer",
@@ -57,7 +58,7 @@ def _sentence(problem: Mapping[str, object]) -> str:
         return "it must be a JSON object"
     if kind == "missing":
         return f"{field} is required"
-    if kind == _OWN and not problem["loc"]:
+    if kind == _OWN and problem["loc"] in _WHOLE:
         return str(facts.get("error"))
     bound = _BOUNDS.get(kind)
     if bound is None:

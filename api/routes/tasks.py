@@ -1,18 +1,21 @@
 """GET /tasks and below: what became of the tasks."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
 import orjson
 from fastapi import FastAPI, Query
 
-from api.answers import Explained, History, TaskPage, TaskShown, TaskStatus
+from api.answers import Explained, History, TaskDiff, TaskPage, TaskShown, TaskStatus
+from api.as_of import AsOfQuery, DiffQuery
 from api.cursor import decode_cursor, encode_cursor
-from api.errors import InvalidRequestError, Part
+from api.errors import InvalidRequestError, Part, refused_in
 from api.json_response import JsonResponse
 from api.openapi import problems
 from api.read_model import TaskFilter, TaskReader, TaskView
 from api.schemas import HistoryQuery, ListQuery
+from api.task_past import TaskPast, TaskThen
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError, TaskNotFoundError
 from ledger.explanation.facts import explain_task
@@ -28,6 +31,7 @@ class TaskRoutes:
         self._settings = ledger.settings
         self._store = ledger.store
         self._reader = TaskReader(ledger)
+        self._past = TaskPast(ledger)
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
@@ -39,6 +43,7 @@ class TaskRoutes:
             ("/tasks/{task_id}/status", self.status, TaskStatus),
             ("/tasks/{task_id}/events", self.events, History),
             ("/tasks/{task_id}/explain", self.explain, Explained),
+            ("/tasks/{task_id}/diff", self.diff, TaskDiff),
         ):
             app.add_api_route(
                 path, endpoint, tags=["tasks"], response_model=answer, responses=problems(400, 404, 503)
@@ -61,16 +66,15 @@ class TaskRoutes:
         cursor = encode_cursor(page[-1].task_id, task_filter) if len(found) > len(page) else None
         return JsonResponse({"tasks": page, "next_cursor": cursor})
 
-    async def show(self, task_id: UUID) -> JsonResponse:
-        """Show everything known about a task, late writes that were refused included."""
-        task = await self._reader.find(task_id)
+    async def show(self, task_id: UUID, asked: Annotated[AsOfQuery, Query()]) -> JsonResponse:
+        """Show everything known about a task, or that was: late writes that were refused included."""
+        then = await self._find(task_id, asked)
         refused = await self._store.read_stale_writes(task_id)
-        shown = {name: getattr(task, name) for name in _SHOWN}
-        return JsonResponse({**shown, "stale_writes": [stale_write_body(write) for write in refused]})
+        return JsonResponse(task_body(then, refused))
 
-    async def status(self, task_id: UUID) -> JsonResponse:
-        """Show the status of a task."""
-        task = await self._reader.find(task_id)
+    async def status(self, task_id: UUID, asked: Annotated[AsOfQuery, Query()]) -> JsonResponse:
+        """Show the status of a task, or which one it had."""
+        task = (await self._find(task_id, asked)).task
         return JsonResponse(
             {
                 "task_id": task.task_id,
@@ -81,6 +85,11 @@ class TaskRoutes:
                 "updated_at": task.updated_at,
             }
         )
+
+    async def diff(self, task_id: UUID, asked: Annotated[DiffQuery, Query()]) -> JsonResponse:
+        """Show which fields of a task are not what they were at an earlier moment."""
+        with refused_in(Part.QUERY):
+            return JsonResponse(await self._past.diff(task_id, asked))
 
     async def explain(self, task_id: UUID) -> JsonResponse:
         """Say why a task is not running, how it runs, or why it ended."""
@@ -98,6 +107,12 @@ class TaskRoutes:
             {"events": [event_body(event) for event in page], "next_after_version": next_after_version}
         )
 
+    async def _find(self, task_id: UUID, asked: AsOfQuery) -> TaskThen:
+        if not asked.is_past:
+            return TaskThen(await self._reader.find(task_id), None)
+        with refused_in(Part.QUERY):
+            return await self._past.find(task_id, asked)
+
     def _check_limit(self, limit: int) -> None:
         if limit > self._settings.page_size_max:
             bound = f"at most {self._settings.page_size_max}"
@@ -113,6 +128,12 @@ def _outcome(task: TaskView) -> object:
     if task.status == Status.FAILED and task.error is not None:
         return task.error.get("message")
     return None
+
+
+def task_body(then: TaskThen, refused: Sequence[StaleWrite]) -> dict[str, object]:
+    """Return a task as the API shows it, with those of its refused writes that were refused by then."""
+    shown: dict[str, object] = {name: getattr(then.task, name) for name in _SHOWN}
+    return {**shown, "stale_writes": [stale_write_body(write) for write in refused if then.was_refused(write)]}
 
 
 def event_body(event: RecordedEvent) -> dict[str, object]:

@@ -18,6 +18,7 @@ ROUTES = {
     "/tasks/{task_id}/status": {"get"},
     "/tasks/{task_id}/events": {"get"},
     "/tasks/{task_id}/explain": {"get"},
+    "/tasks/{task_id}/diff": {"get"},
     "/queues": {"get"},
     "/queues/{name}": {"get", "put"},
     "/queues/{name}/settings": {"delete"},
