@@ -16,6 +16,7 @@ from api.routes.bulk_acts import BulkActRoutes
 from api.routes.commands import CommandRoutes
 from api.routes.dead_letters import DeadLetterRoutes
 from api.routes.health import HealthRoutes
+from api.routes.ledger import LedgerRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
 from api.routes.schedules import ScheduleRoutes
@@ -43,6 +44,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         HealthRoutes(ledger, broker),
         BatchRoutes(ledger),
         TaskRoutes(ledger),
+        LedgerRoutes(ledger),
         CommandRoutes(ledger),
         QueueRoutes(ledger),
         DeadLetterRoutes(ledger),

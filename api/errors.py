@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
+from api.json_response import timestamp
 from ledger.errors import InvalidValueError, LedgerError
 
 
@@ -86,6 +88,18 @@ class InvalidBatchError(LedgerError):
         told = "1 error" if count == 1 else f"{count} errors, the first"
         super().__init__(
             f"Invalid request body: {told} in item {first.index}: {first.message}; nothing was recorded"
+        )
+
+
+class PastOutOfReachError(LedgerError):
+    """Too much was recorded since a moment to go through it in time."""
+
+    def __init__(self, *, moment: datetime, seconds_max: float) -> None:
+        self.moment = moment
+        self.seconds_max = seconds_max
+        super().__init__(
+            f"What was recorded since {timestamp(moment)} could not be gone through within {seconds_max:g} "
+            "seconds (LEDGER_AS_OF_SECONDS_MAX)"
         )
 
 

@@ -20,6 +20,7 @@ from api.errors import (
     InvalidRequestError,
     InvalidTaskIdError,
     Part,
+    PastOutOfReachError,
     TooManyBatchesError,
 )
 from api.json_response import JsonResponse
@@ -38,6 +39,7 @@ from ledger.errors import (
     TaskStateError,
     WrongExpectedVersionError,
 )
+from projections.errors import ReadModelMissingError
 
 log = structlog.get_logger()
 
@@ -91,6 +93,8 @@ _TABLE = (
     _Row(BodyTooSlowError, HTTPStatus.REQUEST_TIMEOUT, "body-too-slow", "The body came too slowly"),
     _Row(InvalidBatchError, HTTPStatus.BAD_REQUEST, "invalid-batch", "The batch is not valid"),
     _Row(TooManyBatchesError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-batches", "Too many batches at once"),
+    _Row(PastOutOfReachError, HTTPStatus.SERVICE_UNAVAILABLE, "past-out-of-reach", "The moment is out of reach"),
+    _Row(ReadModelMissingError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-missing", "There is no read model"),
     _Row(TaskNotFoundError, HTTPStatus.NOT_FOUND, "task-not-found", "There is no such task"),
     _Row(
         IdempotencyKeyReusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused",

@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     batches_at_once_max: int = Field(2, ge=1, le=100)
     json_depth_max: int = Field(64, ge=1, le=64)
     result_bytes_max: int = Field(1_048_576, ge=16, le=104_857_600)
+    as_of_seconds_max: float = Field(10.0, ge=0.01, le=3600)
     page_size_max: int = Field(500, ge=1, le=10_000)
 
     worker_queues: CommaList = ("default",)

@@ -12,8 +12,9 @@ from api.as_of import AsOfQuery, DiffQuery
 from api.cursor import decode_cursor, encode_cursor
 from api.errors import InvalidRequestError, Part, refused_in
 from api.json_response import JsonResponse
+from api.ledger_past import LedgerPast
 from api.openapi import problems
-from api.read_model import TaskFilter, TaskReader, TaskView
+from api.read_model import TaskFilter, TaskReader, TaskSummary, TaskView
 from api.schemas import HistoryQuery, ListQuery
 from api.task_past import TaskPast, TaskThen
 from ledger.bootstrap import Ledger
@@ -32,6 +33,7 @@ class TaskRoutes:
         self._store = ledger.store
         self._reader = TaskReader(ledger)
         self._past = TaskPast(ledger)
+        self._ledger_past = LedgerPast(ledger)
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
@@ -50,7 +52,7 @@ class TaskRoutes:
             )
 
     async def list(self, asked: Annotated[ListQuery, Query()]) -> JsonResponse:
-        """List tasks, newest first."""
+        """List tasks, as they are or as they were, newest first."""
         self._check_limit(asked.limit)
         task_filter = TaskFilter(
             statuses=asked.status or None,
@@ -59,9 +61,10 @@ class TaskRoutes:
             tags=asked.tag or None,
             created_after=asked.created_after,
             created_before=asked.created_before,
+            as_of=asked.as_of,
         )
         below = None if asked.cursor is None else decode_cursor(asked.cursor, task_filter)
-        found = await self._reader.list(task_filter, below=below, limit=asked.limit + 1)
+        found = await self._listed(task_filter, below=below, limit=asked.limit + 1)
         page = found[: asked.limit]
         cursor = encode_cursor(page[-1].task_id, task_filter) if len(found) > len(page) else None
         return JsonResponse({"tasks": page, "next_cursor": cursor})
@@ -106,6 +109,12 @@ class TaskRoutes:
         return JsonResponse(
             {"events": [event_body(event) for event in page], "next_after_version": next_after_version}
         )
+
+    async def _listed(self, task_filter: TaskFilter, *, below: UUID | None, limit: int) -> Sequence[TaskSummary]:
+        if task_filter.as_of is None:
+            return await self._reader.list(task_filter, below=below, limit=limit)
+        with refused_in(Part.QUERY):
+            return await self._ledger_past.list(task_filter, as_of=task_filter.as_of, below=below, limit=limit)
 
     async def _find(self, task_id: UUID, asked: AsOfQuery) -> TaskThen:
         if not asked.is_past:

@@ -19,6 +19,8 @@ ROUTES = {
     "/tasks/{task_id}/events": {"get"},
     "/tasks/{task_id}/explain": {"get"},
     "/tasks/{task_id}/diff": {"get"},
+    "/ledger": {"get"},
+    "/ledger/diff": {"get"},
     "/queues": {"get"},
     "/queues/{name}": {"get", "put"},
     "/queues/{name}/settings": {"delete"},
