@@ -122,6 +122,7 @@ def explain(
 
 
 task.add_typer(api.past_commands.task)
+app.add_typer(api.past_commands.ledger, name="ledger")
 app.add_typer(api.dlq_commands.app, name="dlq")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")

@@ -9,6 +9,7 @@ from ledger.cli import DatabaseUrl
 from ledger.process import run_command
 
 task = typer.Typer(no_args_is_help=True)
+ledger = typer.Typer(no_args_is_help=True, help="Look at the whole ledger, as it is or as it was.")
 
 TaskId = Annotated[UUID, typer.Argument(metavar="ID", help="The task's id.")]
 Since = Annotated[str, typer.Option("--from", metavar="TIME", help="The earlier moment (RFC 3339, with offset).")]
@@ -49,3 +50,21 @@ def diff_task(
 
     asked = {"from": since, "to": until}
     run_command(run_task_diff(task_id, asked, database_url=database_url, as_json=as_json))
+
+
+@ledger.command("show")
+def show_ledger(*, as_of: AsOf = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """Count the tasks by status, queue and kind, as they are or as they were."""
+    from api.past import run_ledger  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_ledger({"as_of": as_of}, database_url=database_url, as_json=as_json))
+
+
+@ledger.command("diff")
+def diff_ledger(
+    *, since: Since, until: Until = None, database_url: DatabaseUrl = None, as_json: AsJson = False
+) -> None:
+    """Count the tasks at two moments, and say how they moved in between."""
+    from api.past import run_ledger_diff  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_ledger_diff({"from": since, "to": until}, database_url=database_url, as_json=as_json))

@@ -69,19 +69,16 @@ WITH changed AS MATERIALIZED (
 )
 
 -- name: count_tasks_as_it_was
--- How many tasks had each status, of each queue and kind: what the read model says, less what it says of the changed
--- ones, and these as they were.
+-- How many tasks had each status, of each queue and kind: what the read model says of those that have not changed
+-- since, and the others as they were.
 SELECT status, queue, kind, sum(tasks)::bigint AS tasks
-  FROM (SELECT status, queue, kind, count(*) AS tasks FROM projections.task_status GROUP BY status, queue, kind
-         UNION ALL
-        SELECT task.status, task.queue, task.kind, -count(*)
+  FROM (SELECT status, queue, kind, count(*) AS tasks
           FROM projections.task_status AS task
-          JOIN changed ON changed.task_id = task.task_id
-         GROUP BY task.status, task.queue, task.kind
+         WHERE updated_at <= $2 AND NOT EXISTS (SELECT FROM changed WHERE changed.task_id = task.task_id)
+         GROUP BY status, queue, kind
          UNION ALL
         SELECT status, queue, kind, count(*) FROM was GROUP BY status, queue, kind) AS counted
- GROUP BY status, queue, kind
-HAVING sum(tasks) <> 0;
+ GROUP BY status, queue, kind;
 
 -- name: list_tasks_as_it_was
 -- A page of tasks, newest first: the rows of those that have not changed since, and the ids of those that have.
@@ -123,34 +120,39 @@ SELECT page.task_id, page.is_changed, task.version, task.position, task.status, 
 
 -- name: moves_between
 -- How many tasks stood how after $3 and at $4, of those with an event recorded in between, by queue and kind; all of
--- that stands between the positions $1 and $2. Whoever had no event yet had no status.
+-- that stands between the positions $1 and $2. Whoever had no event yet had no status. What a task came to is told by
+-- the last of its events that moves it, here by the greatest version with the status beside it; only of those that
+-- were there before is looked up what they were.
 WITH touched AS MATERIALIZED (
-    SELECT task_id, min(version) AS beyond, max(version) AS upto
+    SELECT task_id, kind, queue, min(version) AS first,
+           (ARRAY['RUNNING', 'COMPLETED', 'CANCELLED', 'FAILED', 'PENDING'])[
+               max(version * 8::bigint
+                   + CASE type
+                         WHEN 'task.started' THEN 1
+                         WHEN 'task.completed' THEN 2
+                         WHEN 'task.cancelled' THEN 3
+                         WHEN 'task.failed' THEN CASE WHEN data ->> 'retry_at' IS NULL THEN 4 ELSE 5 END
+                         ELSE 5
+                     END)
+                   FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')) % 8
+           ] AS became
       FROM ledger.events
      WHERE position > $1 AND position <= $2 AND recorded_at > $3 AND recorded_at <= $4
-     GROUP BY task_id
-), ends AS (
-    SELECT touched.task_id, last.kind, last.queue, last.is_after,
-           CASE last.type
-               WHEN 'task.started' THEN 'RUNNING'
-               WHEN 'task.completed' THEN 'COMPLETED'
-               WHEN 'task.cancelled' THEN 'CANCELLED'
-               WHEN 'task.failed' THEN CASE WHEN last.data ->> 'retry_at' IS NULL THEN 'FAILED' ELSE 'PENDING' END
-               ELSE 'PENDING'
-           END AS status
-      FROM touched
-     CROSS JOIN LATERAL (VALUES (false, beyond - 1), (true, upto)) AS side (is_after, version)
-     CROSS JOIN LATERAL (
-           SELECT side.is_after, kind, queue, type, data
-             FROM ledger.events AS event
-            WHERE event.task_id = touched.task_id AND event.version <= side.version
-              AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
-            ORDER BY event.version DESC
-            LIMIT 1) AS last
+     GROUP BY task_id, kind, queue
 )
-SELECT was, became, queue, kind, count(*) AS tasks
-  FROM (SELECT max(status) FILTER (WHERE NOT is_after) AS was, max(status) FILTER (WHERE is_after) AS became,
-               max(queue) AS queue, max(kind) AS kind
-          FROM ends
-         GROUP BY task_id) AS moved
- GROUP BY was, became, queue, kind;
+SELECT last.was, coalesce(touched.became, last.was) AS became, touched.queue, touched.kind, count(*) AS tasks
+  FROM touched
+  LEFT JOIN LATERAL (
+       SELECT CASE type
+                  WHEN 'task.started' THEN 'RUNNING'
+                  WHEN 'task.completed' THEN 'COMPLETED'
+                  WHEN 'task.cancelled' THEN 'CANCELLED'
+                  WHEN 'task.failed' THEN CASE WHEN data ->> 'retry_at' IS NULL THEN 'FAILED' ELSE 'PENDING' END
+                  ELSE 'PENDING'
+              END AS was
+         FROM ledger.events AS event
+        WHERE event.task_id = touched.task_id AND event.version < touched.first
+          AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+        ORDER BY event.version DESC
+        LIMIT 1) AS last ON touched.first > 1
+ GROUP BY 1, 2, 3, 4;

@@ -72,7 +72,7 @@ def test_the_past_is_the_fold_of_what_was_recorded_by_then(database_url: str, ru
     fractions = st.floats(0, 1)
 
     @settings(
-        max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+        max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
     )
     @given(
         st.lists(histories(), min_size=2, max_size=5),
