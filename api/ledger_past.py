@@ -3,9 +3,11 @@
 Theory of operation. An event counts at a moment when its `recorded_at`, by the database's clock, is that moment or
 before. A task without an event recorded since is what its row in the read model says; only the others, and those
 that the read model has not folded to their end, are looked up in their streams. So a question costs what happened
-since the moment. Everything is read in one snapshot: in it, the read model, its checkpoint and the log are of one
-and the same moment. Positions are only a way to find the events, never what decides: they follow the order of the
-times but for the instant between the drawing of a position and the taking of its time.
+since the moment; where a settled moment was counted before, counts cost what happened between the two.
+
+Everything is read in one snapshot: in it, the read model, its checkpoint and the log are of one and the same time.
+Positions are only a way to find the events, never what decides: they follow the order of the times but for the
+instant between the drawing of a position and the taking of its time.
 """
 
 import asyncio
@@ -17,9 +19,10 @@ from uuid import UUID
 
 import asyncpg
 
-from api.as_of import DiffQuery, LedgerQuery, past_interval, past_moment
+from api.as_of import DiffQuery, Interval, LedgerQuery, past_interval, past_moment
 from api.errors import PastOutOfReachError
-from api.ledger_counts import Count, Move, count_body, counts_before, move_body
+from api.kept_counts import CountsKeeper, KeptCounts
+from api.ledger_counts import Count, Move, count_body, counts_after, counts_before, move_body
 from api.read_model import ABOVE_ALL, FIRST, LAST, TaskFilter, TaskSummary, summary_of, summary_of_row, view_of
 from api.task_past import recorded_until
 from ledger.bootstrap import Ledger
@@ -33,6 +36,7 @@ from projections.task_status import TASK_STATUS
 _UNDEFINED_TABLE = "42P01"
 _QUERY_CANCELED = "57014"
 _AT_ONCE_MAX = 2
+_MOMENTS_KEPT_MAX = 32
 # More than ever lies between the drawing of a position and the taking of its event's time.
 _SLACK = timedelta(minutes=1)
 # A task's id tells when it was submitted, by the clock of whoever submitted it.
@@ -59,6 +63,21 @@ class Snapshot:
         )
         return rows
 
+    async def counts(self, moment: datetime) -> list[Count]:
+        """Return how many tasks there were, from the read model and what was recorded since."""
+        return [Count(*row) for row in await self.rows(query("count_tasks_as_it_was"), moment, ABOVE_ALL)]
+
+    async def moves(self, interval: Interval) -> list[Move]:
+        """Return how tasks moved between two moments."""
+        rows = await self.connection.fetch(
+            query("moves_between"),
+            await self.position_of(interval.since - _SLACK),
+            await self.position_of(interval.until + _SLACK),
+            interval.since,
+            interval.until,
+        )
+        return [Move(*row) for row in rows]
+
 
 class LedgerPast:
     """Reads the past of all tasks together.
@@ -71,6 +90,7 @@ class LedgerPast:
         self._database = ledger.database
         self._store = ledger.store
         self._seconds_max = ledger.settings.as_of_seconds_max
+        self._kept = CountsKeeper(moments_max=_MOMENTS_KEPT_MAX)
         self._at_once = asyncio.Semaphore(_AT_ONCE_MAX)
 
     async def list(
@@ -109,7 +129,7 @@ class LedgerPast:
         moment = past_moment(asked.as_of, now=await self._store.database_time(), field="as_of")
         is_settled = await self._is_settled(moment)
         async with self._snapshot(moment) as snapshot:
-            counts = await _counts(snapshot, moment)
+            counts = await self._counts(snapshot, moment, is_settled=is_settled)
         return {"as_of": moment, "settled": is_settled, **count_body(counts)}
 
     async def diff(self, asked: DiffQuery) -> dict[str, object]:
@@ -117,21 +137,27 @@ class LedgerPast:
         interval = past_interval(asked, now=await self._store.database_time())
         is_settled = await self._is_settled(interval.until)
         async with self._snapshot(interval.since) as snapshot:
-            rows = await snapshot.connection.fetch(
-                query("moves_between"),
-                await snapshot.position_of(interval.since - _SLACK),
-                await snapshot.position_of(interval.until + _SLACK),
-                interval.since,
-                interval.until,
-            )
-            after = await _counts(snapshot, interval.until)
-        moves = [Move(*row) for row in rows]
+            moves = await snapshot.moves(interval)
+            after = await self._counts(snapshot, interval.until, is_settled=is_settled)
         return {
             "from": {"as_of": interval.since, **count_body(counts_before(after, moves))},
             "to": {"as_of": interval.until, **count_body(after)},
             "settled": is_settled,
             **move_body(moves),
         }
+
+    async def _counts(self, snapshot: Snapshot, moment: datetime, *, is_settled: bool) -> Sequence[Count]:
+        position = await snapshot.position_of(moment)
+        kept = self._kept.nearest(position)
+        if kept is None or abs(kept.position - position) > snapshot.checkpoint - position + kept.total:
+            counts: Sequence[Count] = await snapshot.counts(moment)
+        elif moment < kept.moment:
+            counts = counts_before(kept.counts, await snapshot.moves(Interval(moment, kept.moment)))
+        else:
+            counts = counts_after(kept.counts, await snapshot.moves(Interval(kept.moment, moment)))
+        if is_settled:
+            self._kept.keep(KeptCounts(moment, position, counts))
+        return counts
 
     async def _is_settled(self, moment: datetime) -> bool:
         async with self._database.connection() as connection:
@@ -158,11 +184,6 @@ class LedgerPast:
             if getattr(error.__cause__, "sqlstate", None) == _QUERY_CANCELED:
                 raise PastOutOfReachError(moment=moment, seconds_max=self._seconds_max) from error
             raise
-
-
-async def _counts(snapshot: Snapshot, moment: datetime) -> list[Count]:
-    rows = await snapshot.rows(query("count_tasks_as_it_was"), moment, ABOVE_ALL)
-    return [Count(*row) for row in rows]
 
 
 def _least_id(moment: datetime) -> UUID:

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.as_of import LedgerQuery
 from api.json_response import timestamp, to_json
+from api.ledger_past import LedgerPast
 from api.read_model import TaskSummary
 from ledger.store.records import RecordedEvent
 from projections.batch import fold_next_batch
@@ -103,6 +105,8 @@ async def _past_is_the_fold(
         await _tasks_are(shared, moment, past)
         await _lists_are(shared, moment, past)
         assert _counted(await shared.get(f"/ledger?as_of={timestamp(moment)}")) == _counts(past)
+        without_what_was_kept = await LedgerPast(shared.folds.ledger).counts(LedgerQuery(as_of=timestamp(moment)))
+        assert _counted(orjson.loads(to_json(without_what_was_kept))) == _counts(past)
     await _diff_is(shared, moments, pasts, streams)
 
 
