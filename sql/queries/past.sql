@@ -105,7 +105,8 @@ SELECT page.task_id, page.is_changed, task.version, task.position, task.status, 
           CROSS JOIN LATERAL (
                 SELECT recorded_at AS created_at, data -> 'tags' AS tags
                   FROM ledger.events AS event
-                 WHERE event.task_id = was.task_id AND event.version = 1) AS submitted
+                 WHERE event.task_id = was.task_id AND event.version = 1
+                 LIMIT 1) AS submitted  -- LIMIT 1: looked up one by one, as far as the page goes
           WHERE ($5::text[] IS NULL OR was.status = ANY ($5))
             AND ($6::text IS NULL OR was.kind = $6)
             AND ($7::text IS NULL OR was.queue = $7)
