@@ -1,0 +1,63 @@
+-- name: read_leaf_rows
+-- The log between two positions as its leaves hash it; positions that somebody doubled come one after the other.
+SELECT position, task_id::text, version, type, schema_version, kind, queue,
+       CASE WHEN isfinite(occurred_at) THEN (extract(epoch FROM occurred_at) * 1000000)::bigint END AS occurred_at,
+       CASE WHEN isfinite(recorded_at) THEN (extract(epoch FROM recorded_at) * 1000000)::bigint END AS recorded_at,
+       actor, correlation_id, causation_id, traceparent, data
+  FROM ledger.events
+ WHERE position > $1 AND position <= $2
+ ORDER BY position, task_id, version
+ LIMIT $3;
+
+-- name: read_task_leaf_rows
+-- The events of one task as their leaves hash them.
+SELECT position, task_id::text, version, type, schema_version, kind, queue,
+       CASE WHEN isfinite(occurred_at) THEN (extract(epoch FROM occurred_at) * 1000000)::bigint END AS occurred_at,
+       CASE WHEN isfinite(recorded_at) THEN (extract(epoch FROM recorded_at) * 1000000)::bigint END AS recorded_at,
+       actor, correlation_id, causation_id, traceparent, data
+  FROM ledger.events
+ WHERE task_id = $1
+ ORDER BY version;
+
+-- name: newest_seal
+-- Where the chain ends.
+SELECT number, after_position, upto_position, events, root, previous_hash, sealed_at, hash
+  FROM ledger.seals
+ ORDER BY number DESC
+ LIMIT 1;
+
+-- name: read_seals
+-- A page of the chain.
+SELECT number, after_position, upto_position, events, root, previous_hash, sealed_at, hash
+  FROM ledger.seals
+ WHERE number > $1
+ ORDER BY number
+ LIMIT $2;
+
+-- name: seals_before
+-- How many seals end before a position: the next one covers it.
+SELECT coalesce(max(number), 0) FROM ledger.seals WHERE upto_position < $1;
+
+-- name: seals_of_positions
+-- The number of the seal that covers each of these positions.
+SELECT asked.position, seal.number
+  FROM unnest($1::bigint[]) AS asked (position)
+ CROSS JOIN LATERAL (
+       SELECT number, after_position FROM ledger.seals
+        WHERE upto_position >= asked.position ORDER BY upto_position LIMIT 1) AS seal
+ WHERE seal.after_position < asked.position;
+
+-- name: read_seal_leaves
+-- What a seal keeps of each of its events.
+SELECT leaves FROM ledger.seals WHERE number = $1;
+
+-- name: insert_seal
+-- Compare and set: of two that seal the same range one finds no row.
+INSERT INTO ledger.seals (number, after_position, upto_position, events, root, previous_hash, sealed_at, hash, leaves)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT DO NOTHING
+RETURNING number;
+
+-- name: count_unsealed
+-- How many events no seal covers yet.
+SELECT count(*) FROM ledger.events WHERE position > $1 AND position <= $2;

@@ -1,0 +1,154 @@
+"""The sealer seals every event once, in a chain, however often it is killed and however many of it run."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from ledger.bootstrap import Ledger
+from ledger.leaf import canonical_payload
+from ledger.merkle import tree_root
+from ledger.scheduler import Scheduler
+from ledger.sealer import Sealer
+from ledger.seals import Seal, read_seal_leaves, read_seals
+from tests.integration.given import eventually, execute, fetch, opened, running, submitted
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[Ledger]:
+    async with opened(database_url, seal_events_max=4, seal_seconds=0) as ledger:
+        yield ledger
+
+
+async def test_every_event_is_sealed_once_and_each_seal_holds_the_one_before(ledger: Ledger) -> None:
+    await submitted(ledger, 9)
+    sealer = Sealer(ledger)
+
+    sealed = await sealer.run_once()
+    await submitted(ledger, 1)
+    sealed_then = await sealer.run_once()
+
+    seals = await read_seals(ledger.database, after=0)
+    assert (sealed, sealed_then, await sealer.run_once()) == (9, 1, 0)
+    assert [(seal.number, seal.after, seal.upto, seal.events) for seal in seals] == [
+        (1, 0, 4, 4), (2, 4, 8, 4), (3, 8, 9, 1), (4, 9, 10, 1),
+    ]  # fmt: skip
+    assert seals[0].fault_after(None) is None
+    assert [seal.fault_after(previous) for previous, seal in pairwise(seals)] == [None, None, None]
+
+
+async def test_a_seal_keeps_the_leaves_that_its_root_is_made_of(ledger: Ledger) -> None:
+    await submitted(ledger, 3)
+    await Sealer(ledger).run_once()
+
+    (seal,) = await read_seals(ledger.database, after=0)
+    async with ledger.database.connection() as connection:
+        leaves = await read_seal_leaves(connection, seal.number)
+
+    assert [leaf.position for leaf in leaves] == [1, 2, 3]
+    assert tree_root([leaf.hash for leaf in leaves]) == seal.root
+
+
+async def test_few_events_wait_until_the_last_seal_is_old(database_url: str) -> None:
+    async with opened(database_url, seal_events_max=4, seal_seconds=3600) as ledger:
+        await submitted(ledger, 1)
+        sealer = Sealer(ledger)
+
+        counts = [await sealer.run_once()]
+        await submitted(ledger, 3)
+        counts.append(await sealer.run_once())
+        await submitted(ledger, 1)
+        counts.append(await sealer.run_once())
+
+    assert counts == [1, 0, 4]
+
+
+async def test_events_of_an_open_transaction_are_not_sealed_over(ledger: Ledger) -> None:
+    await submitted(ledger, 1)
+    async with ledger.database.connection() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await _append_copy(connection)
+        await submitted(ledger, 2)
+
+        before = await Sealer(ledger).run_once()
+        await transaction.commit()
+
+    assert (before, await Sealer(ledger).run_once()) == (1, 3)
+
+
+async def test_many_sealers_at_once_seal_nothing_twice(ledger: Ledger) -> None:
+    await submitted(ledger, 30)
+
+    sealed = await asyncio.gather(*(Sealer(ledger).run_once() for _ in range(4)))
+    await Sealer(ledger).run_once()
+
+    seals = await read_seals(ledger.database, after=0)
+    assert sum(seal.events for seal in seals) == 30
+    assert sum(sealed) <= 30
+    assert [seal.fault_after(previous) for previous, seal in pairwise(seals)] == [None] * (len(seals) - 1)
+
+
+async def test_a_sealer_whose_connection_was_killed_goes_on_where_it_was(ledger: Ledger) -> None:
+    await submitted(ledger, 9)
+    scheduler = asyncio.ensure_future(Scheduler(ledger).run())
+    await eventually(lambda: _seals(ledger, 1), what="the first seal is there")
+    scheduler.cancel()
+    await asyncio.gather(scheduler, return_exceptions=True)
+    await submitted(ledger, 9)
+
+    async with running(Scheduler(ledger).run()):
+        await eventually(lambda: _sealed_events(ledger, 18), what="everything is sealed")
+
+    seals = await read_seals(ledger.database, after=0)
+    assert [seal.fault_after(previous) for previous, seal in pairwise(seals)] == [None] * (len(seals) - 1)
+
+
+async def test_seals_are_never_changed_or_deleted(ledger: Ledger) -> None:
+    await submitted(ledger, 1)
+    await Sealer(ledger).run_once()
+
+    for statement in (
+        "UPDATE ledger.seals SET events = 2", "DELETE FROM ledger.seals", "TRUNCATE ledger.seals",
+    ):  # fmt: skip
+        with pytest.raises(Exception, match="append-only"):
+            await execute(ledger, statement)
+
+
+async def test_a_seal_survives_its_export(ledger: Ledger) -> None:
+    await submitted(ledger, 1)
+    await Sealer(ledger).run_once()
+    (seal,) = await read_seals(ledger.database, after=0)
+
+    assert Seal.from_dict(seal.as_dict()) == seal
+    assert replace(seal, events=2).fault_after(None) == "its hash is not that of its record"
+
+
+async def test_the_servers_text_of_a_payload_has_the_canonical_form_of_what_was_appended(ledger: Ledger) -> None:
+    text = (
+        '{"long": 123456789012345678901234567890.10, "e": 1e2, "small": 2.5E-7, "zero": -0.0, "b": [1.0, 1, 17],'
+        ' "aaa": {"\\u00e9\\u0001": "\\/\\u007f\\n"}, "\U0001f600": null, "dup": 1, "dup": 2}'
+    )
+
+    (row,) = await fetch(ledger, "SELECT $1::jsonb AS data", text)
+
+    assert row["data"] != text
+    assert canonical_payload(row["data"]) == canonical_payload(text)
+
+
+async def _append_copy(connection: object) -> None:
+    await connection.execute(  # type: ignore[attr-defined]  # asyncpg's proxy
+        "INSERT INTO ledger.events (task_id, version, type, schema_version, kind, queue, data, occurred_at, actor,"
+        " correlation_id) SELECT gen_random_uuid(), 1, type, schema_version, kind, queue, data, occurred_at,"
+        " actor, correlation_id FROM ledger.events LIMIT 1"
+    )
+
+
+async def _seals(ledger: Ledger, count: int) -> bool:
+    return len(await read_seals(ledger.database, after=0)) >= count
+
+
+async def _sealed_events(ledger: Ledger, count: int) -> bool:
+    return sum(seal.events for seal in await read_seals(ledger.database, after=0)) == count
