@@ -34,9 +34,13 @@ SELECT number, after_position, upto_position, events, root, previous_hash, seale
  ORDER BY number
  LIMIT $2;
 
--- name: seals_before
--- How many seals end before a position: the next one covers it.
-SELECT coalesce(max(number), 0) FROM ledger.seals WHERE upto_position < $1;
+-- name: seal_before
+-- The last seal that ends before a position; the next one covers it.
+SELECT max(number) FROM ledger.seals WHERE upto_position < $1;
+
+-- name: hashes_of_seals
+-- What the ledger says about seals that were exported.
+SELECT number, hash FROM ledger.seals WHERE number = ANY ($1::bigint[]);
 
 -- name: seals_of_positions
 -- The number of the seal that covers each of these positions.
