@@ -45,6 +45,7 @@ COLUMNS = (
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ERASED = re.compile(r'\{"\$erased": ?"([0-9a-f]{64})"\}')
+_NOT_CANONICAL = (ValueError, TypeError, RecursionError)
 _EXPONENT_MAX = 150_000  # a numeric of Postgres has fewer digits; more would only fill the memory
 # Numbers that do not survive 64 bits: fractions, exponents, long integers, the negative zero. What matches inside
 # of a string only takes the slow way for nothing.
@@ -68,7 +69,7 @@ def payload_digest(text: str) -> bytes:
         return bytes.fromhex(erased[1])
     try:
         return sha256(canonical_payload(text)).digest()
-    except (ValueError, TypeError, RecursionError):
+    except _NOT_CANONICAL:
         # Somebody has put it there: that must not keep the rest of the log from being sealed.
         return sha256(b"raw\0" + text.encode()).digest()
 
@@ -76,6 +77,19 @@ def payload_digest(text: str) -> bytes:
 def is_erased(text: str) -> bool:
     """Say whether the payload was erased."""
     return _ERASED.fullmatch(text) is not None
+
+
+def erased_payload(digest: str) -> str:
+    """Return the data that stands for an erased payload, by its digest in hexadecimal."""
+    return f'{{"$erased": "{digest}"}}'
+
+
+def canonical_text(text: str) -> str:
+    """Return a payload in its canonical form, as it is where it has none: either has the same digest."""
+    try:
+        return canonical_payload(text).decode()
+    except _NOT_CANONICAL:
+        return text
 
 
 def canonical_payload(text: str) -> bytes:

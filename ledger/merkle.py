@@ -33,19 +33,24 @@ def tree_root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
-def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """Return the siblings from a leaf up to the root (PATH of RFC 6962, section 2.1.1); IndexError without one."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(index)
-    path = []
-    level = leaves
+def inclusion_paths(leaves: Sequence[bytes], indexes: Sequence[int]) -> list[list[bytes]]:
+    """Return for each of these leaves its siblings up to the root (PATH of RFC 6962, section 2.1.1).
+
+    Raises:
+        IndexError: there is no such leaf.
+    """
+    for index in indexes:
+        if not 0 <= index < len(leaves):
+            raise IndexError(index)
+    paths: list[list[bytes]] = [[] for _ in indexes]
+    level, height = leaves, 0
     while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            path.append(level[sibling])
-        level = _level_above(level)
-        index >>= 1
-    return path
+        for path, index in zip(paths, indexes, strict=True):
+            sibling = (index >> height) ^ 1
+            if sibling < len(level):
+                path.append(level[sibling])
+        level, height = _level_above(level), height + 1
+    return paths
 
 
 def root_of_path(leaf: bytes, *, index: int, size: int, path: Sequence[bytes]) -> bytes | None:

@@ -86,7 +86,7 @@ def copy_of(position: int, *, at: int) -> str:
     """Return the statement that puts a copy of an event, as a stream of its own, at another position."""
     return (
         "INSERT INTO ledger.events (position, task_id, version, type, schema_version, kind, queue, data,"  # noqa: S608 - numbers
-        f" occurred_at, recorded_at, actor, correlation_id) SELECT {at}, gen_random_uuid(), 1, type, schema_version,"
-        " kind, queue, data, occurred_at, recorded_at, actor, correlation_id"
+        f" occurred_at, recorded_at, actor, correlation_id) SELECT {at}, gen_random_uuid(), 1, type,"
+        " schema_version, kind, queue, data, occurred_at, recorded_at, actor, correlation_id"
         f" FROM ledger.events WHERE position = {position}"
     )

@@ -198,8 +198,8 @@ async def test_a_seal_of_more_events_than_a_page_is_proven_and_its_last_event_to
         await execute(
             ledger,
             "INSERT INTO ledger.events (task_id, version, type, schema_version, kind, queue, data, occurred_at,"
-            " actor, correlation_id) SELECT gen_random_uuid(), 1, type, 1, kind, queue, data, occurred_at, actor, ''"
-            " FROM ledger.events, generate_series(1, $1)",
+            " actor, correlation_id) SELECT gen_random_uuid(), 1, type, 1, kind, queue, data, occurred_at,"
+            " actor, '' FROM ledger.events, generate_series(1, $1)",
             2 * ROWS_MAX,
         )
         await Sealer(ledger).run_once()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.merkle import inclusion_path, leaf_hash, node_hash, root_of_path, tree_root
+from ledger.merkle import inclusion_paths, leaf_hash, node_hash, root_of_path, tree_root
 
 # The entries and roots that the implementations of Certificate Transparency are tested with.
 ENTRIES = [bytes.fromhex(text) for text in (
@@ -52,7 +52,7 @@ def test_roots_are_those_of_the_published_vectors(size: int) -> None:
 
 
 def test_path_holds_the_siblings_from_the_leaf_upwards() -> None:
-    assert inclusion_path([leaf_hash(entry) for entry in ENTRIES[:7]], 5) == PATH_OF_LEAF_5_OF_7
+    assert inclusion_paths([leaf_hash(entry) for entry in ENTRIES[:7]], [5]) == [PATH_OF_LEAF_5_OF_7]
 
 
 @given(SIZES)
@@ -64,7 +64,7 @@ def test_root_is_the_one_of_the_recursive_definition(size: int) -> None:
 def test_every_leaf_has_a_path_that_leads_to_the_root(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
 
-    path = inclusion_path(leaves(size), index)
+    (path,) = inclusion_paths(leaves(size), [index])
 
     assert root_of_path(leaves(size)[index], index=index, size=size, path=path) == tree_root(leaves(size))
     assert len(path) <= (size - 1).bit_length()
@@ -73,7 +73,7 @@ def test_every_leaf_has_a_path_that_leads_to_the_root(size: int, data: st.DataOb
 @given(SIZES, st.data())
 def test_another_leaf_another_place_or_another_path_leads_elsewhere(size: int, data: st.DataObject) -> None:
     index, other = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, size + 3))
-    path = inclusion_path(leaves(size), index)
+    (path,) = inclusion_paths(leaves(size), [index])
     leaf, root = leaves(size)[index], tree_root(leaves(size))
 
     assert root_of_path(leaf_hash(b"x"), index=index, size=size, path=path) != root
@@ -85,4 +85,4 @@ def test_another_leaf_another_place_or_another_path_leads_elsewhere(size: int, d
 
 def test_no_path_is_made_for_a_leaf_that_is_not_there() -> None:
     with pytest.raises(IndexError):
-        inclusion_path(leaves(3), 3)
+        inclusion_paths(leaves(3), [3])
