@@ -28,7 +28,7 @@ from ledger.queues.admitter import Admitter
 from ledger.reconciler import Reconciler
 from ledger.releaser import Releaser
 from ledger.schedules.firer import ScheduleFirer
-from ledger.sealer import Sealer, seal_interval_seconds
+from ledger.seals.sealer import Sealer, seal_interval_seconds
 from ledger.settings import Settings
 from ledger.spent_keys import SpentKeys
 from ledger.sweeper import Sweeper

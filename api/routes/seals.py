@@ -12,8 +12,8 @@ from api.openapi import problems
 from api.seal_schemas import Evidence, SealPage, SealsQuery
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError
-from ledger.evidence import gather_evidence
-from ledger.seals import read_seals
+from ledger.seals.evidence import gather_evidence
+from ledger.seals.seal import read_seals
 
 _TAGS: list[str | Enum] = ["seals"]
 

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from ledger.bootstrap import Ledger
-from ledger.sealer import Sealer
-from ledger.verification import Verifier
+from ledger.seals.sealer import Sealer
+from ledger.seals.verification import Verifier
 from tests.integration.given import CLIENT, execute, opened, started, submitted
 
 SEAL_EVENTS = 4

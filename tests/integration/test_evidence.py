@@ -10,13 +10,13 @@ from uuid import UUID
 import pytest
 
 from ledger.bootstrap import Ledger
-from ledger.bundle import BundleVerdict, check_bundle, read_bundle
 from ledger.errors import InvalidValueError, TaskNotFoundError
-from ledger.evidence import gather_evidence
-from ledger.leaf import payload_digest
-from ledger.sealer import Sealer
-from ledger.seals import Seal, read_seals
-from ledger.seals_file import export_seals, read_seals_file
+from ledger.seals.bundle import BundleVerdict, check_bundle, read_bundle
+from ledger.seals.evidence import gather_evidence
+from ledger.seals.export import export_seals, read_seals_file
+from ledger.seals.leaf import payload_digest
+from ledger.seals.seal import Seal, read_seals
+from ledger.seals.sealer import Sealer
 from tests.integration.api_given import UNKNOWN_ID, client_of
 from tests.integration.given import fetch, submitted
 from tests.integration.seals_given import finished, sealed_ledger, tampered
@@ -155,8 +155,8 @@ async def test_an_event_that_was_changed_before_its_evidence_was_gathered_is_nam
 @pytest.mark.parametrize(
     "text",
     [
-        "", "[", "[" * 100_000, "[]", "{}", '{"format": "task-ledger.evidence"}',
-        '{"format": "task-ledger.evidence", "format_version": 2}',
+        "", "[", "[" * 100_000, "[]", "{}", '{"format": "task-ledger.seals.evidence"}',
+        '{"format": "task-ledger.seals.evidence", "format_version": 2}',
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_bundle_is_refused(tmp_path: Path, text: str) -> None:

@@ -8,11 +8,11 @@ from itertools import pairwise
 import pytest
 
 from ledger.bootstrap import Ledger
-from ledger.leaf import canonical_payload
-from ledger.merkle import tree_root
 from ledger.scheduler import Scheduler
-from ledger.sealer import Sealer
-from ledger.seals import Seal, read_seal_leaves, read_seals
+from ledger.seals.leaf import canonical_payload
+from ledger.seals.merkle import tree_root
+from ledger.seals.seal import Seal, read_seal_leaves, read_seals
+from ledger.seals.sealer import Sealer
 from tests.integration.given import eventually, execute, fetch, opened, running, submitted
 
 

@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 
 from ledger.bootstrap import Ledger
-from ledger.leaf import payload_digest
-from ledger.sealer import ROWS_MAX, Sealer
-from ledger.seals import read_seals
-from ledger.verification import Verifier
+from ledger.seals.leaf import payload_digest
+from ledger.seals.seal import read_seals
+from ledger.seals.sealer import ROWS_MAX, Sealer
+from ledger.seals.verification import Verifier
 from tests.integration.given import execute, fetch, opened, submitted
 from tests.integration.seals_given import copy_of, finding, findings, sealed_ledger, tampered
 

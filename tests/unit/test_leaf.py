@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.leaf import canonical_payload, entry_of, is_erased, leaves_of, microseconds, moment_of, payload_digest
+from ledger.seals.leaf import (
+    canonical_payload,
+    entry_of,
+    is_erased,
+    leaves_of,
+    microseconds,
+    moment_of,
+    payload_digest,
+)
 
 ROW: tuple[object, ...] = (
     7, "0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7", 1, "task.submitted", 1, "echo", "default",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.merkle import inclusion_paths, leaf_hash, node_hash, root_of_path, tree_root
+from ledger.seals.merkle import inclusion_paths, leaf_hash, node_hash, root_of_path, tree_root
 
 # The entries and roots that the implementations of Certificate Transparency are tested with.
 ENTRIES = [bytes.fromhex(text) for text in (

@@ -1,4 +1,4 @@
-"""The bundle: checks the evidence of a task (ledger.evidence) by its own bytes alone, without a database.
+"""The bundle: checks the evidence of a task (ledger.seals.evidence) by its own bytes alone, without a database.
 
 It proves that these events are what was sealed, at these positions, and that the seals are one chain. It cannot
 say that the chain is the ledger's: that takes a seal that was exported before, and is in the bundle. Nor can it
@@ -13,12 +13,12 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-from ledger.difference import Difference, changed, inserted, wrong_seal
 from ledger.errors import InvalidValueError
-from ledger.evidence import FORMAT, FORMAT_VERSION, TIMES
-from ledger.leaf import COLUMNS, entry_of, erased_payload, is_erased, microseconds, payload_digest
-from ledger.merkle import leaf_hash, root_of_path
-from ledger.seals import Seal
+from ledger.seals.difference import Difference, changed, inserted, wrong_seal
+from ledger.seals.evidence import FORMAT, FORMAT_VERSION, TIMES
+from ledger.seals.leaf import COLUMNS, entry_of, erased_payload, is_erased, microseconds, payload_digest
+from ledger.seals.merkle import leaf_hash, root_of_path
+from ledger.seals.seal import Seal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,11 @@
 """The evidence of a task: its events, a proof for each that is sealed, and the seals, for whoever has no database.
 
-    {"format": "task-ledger.evidence", "format_version": 1, "task_id": …,
+    {"format": "task-ledger.seals.evidence", "format_version": 1, "task_id": …,
      "events": [{"position": …, …, "payload": "…", "payload_sha256": "…",
                  "proof": {"seal": 7, "index": 41, "path": ["…"]}}],
      "seals":  [{"number": 7, …, "hash": "…"}]}
 
-An event has the members of its entry (ledger.leaf), its times as RFC 3339 text, its payload as canonical JSON
+An event has the members of its entry (ledger.seals.leaf), its times as RFC 3339 text, its payload as canonical JSON
 *text* (so that no parser changes a number), null where the payload was erased, and null for a proof where no
 seal covers it yet. The seals are those that the proofs need, and the chain from the first of them to the
 newest, or as much of it as LINKS_MAX: where links are left out, compare with seals that were exported.
@@ -21,19 +21,19 @@ import asyncpg
 
 from ledger.bootstrap import Ledger
 from ledger.errors import TaskNotFoundError
-from ledger.leaf import COLUMNS, canonical_text, is_erased, moment_of, payload_digest
-from ledger.merkle import inclusion_paths
 from ledger.queries import query
-from ledger.seals import Leaf, Seal, newest_seal, read_seal_leaves, read_seals
+from ledger.seals.leaf import COLUMNS, canonical_text, is_erased, moment_of, payload_digest
+from ledger.seals.merkle import inclusion_paths
+from ledger.seals.seal import Leaf, Seal, newest_seal, read_seal_leaves, read_seals
 
-FORMAT = "task-ledger.evidence"
+FORMAT = "task-ledger.seals.evidence"
 FORMAT_VERSION = 1
 LINKS_MAX = 10_000
 TIMES = ("occurred_at", "recorded_at")
 
 
 async def gather_evidence(ledger: Ledger, task_id: UUID) -> dict[str, object]:
-    """Return the evidence of a task, as JSON; what it proves is for ledger.bundle to say.
+    """Return the evidence of a task, as JSON; what it proves is for ledger.seals.bundle to say.
 
     Raises:
         TaskNotFoundError: there is no such task.

@@ -14,10 +14,10 @@ import asyncpg
 import structlog
 
 from ledger.bootstrap import Ledger
-from ledger.leaf import leaves_of
-from ledger.merkle import tree_root
 from ledger.queries import query
-from ledger.seals import Leaf, Seal, newest_seal, pack_leaves
+from ledger.seals.leaf import leaves_of
+from ledger.seals.merkle import tree_root
+from ledger.seals.seal import Leaf, Seal, newest_seal, pack_leaves
 from ledger.settings import Settings
 
 log = structlog.get_logger()
@@ -79,7 +79,7 @@ class Sealer:
 async def read_pages(
     connection: asyncpg.Connection, *, after: int, upto: int, limit: int | None = None
 ) -> AsyncGenerator[list[asyncpg.Record], None]:
-    """Yield the log between two positions as ledger.leaf wants it, a page at a time, through a cursor.
+    """Yield the log between two positions as ledger.seals.leaf wants it, a page at a time, through a cursor.
 
     A cursor sees one state and stumbles over nothing, whatever somebody did to the positions.
     """

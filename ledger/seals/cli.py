@@ -37,7 +37,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Prove the ledger against its seals; exits with 1 and names the first event that is not what was sealed."""
-    from ledger.proof_commands import run_verify, run_verify_bundle  # noqa: PLC0415 - keeps `--help` fast
+    from ledger.seals.commands import run_verify, run_verify_bundle  # noqa: PLC0415 - keeps `--help` fast
 
     if bundle is not None:
         run_command(run_verify_bundle(bundle, against=against, as_json=as_json))
@@ -55,7 +55,7 @@ def evidence(
     ] = None,
 ) -> None:
     """Write the events of a task with their proofs and seals, for `verify --bundle`."""
-    from ledger.proof_commands import run_evidence  # noqa: PLC0415 - keeps `--help` fast
+    from ledger.seals.commands import run_evidence  # noqa: PLC0415 - keeps `--help` fast
 
     run_command(run_evidence(task_id, database_url=database_url, output=output))
 
@@ -68,6 +68,6 @@ def export(
     after: Annotated[int, typer.Option("--after", min=0, help="Only the seals after this number.")] = 0,
 ) -> None:
     """Write the seals, one JSON object a line, for `verify --against`."""
-    from ledger.proof_commands import run_export_seals  # noqa: PLC0415 - keeps `--help` fast
+    from ledger.seals.commands import run_export_seals  # noqa: PLC0415 - keeps `--help` fast
 
     run_command(run_export_seals(output, database_url=database_url, after=after))

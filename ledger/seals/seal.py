@@ -6,7 +6,7 @@
 The record is one JSON array in this order, in UTF-8, without white space: hashes are text, hexadecimal in lower
 case, the time is an integer of microseconds since 1970-01-01 UTC. The first seal has number 1, begins after
 position 0 and has 64 zeros for a previous hash. A seal covers the events at `after` < position <= `upto`; the
-leaves of its tree (ledger.leaf) stand in the order of positions. So whoever holds one hash holds everything
+leaves of its tree (ledger.seals.leaf) stand in the order of positions. So whoever holds one hash holds everything
 before it.
 """
 
@@ -21,9 +21,9 @@ import asyncpg
 import orjson
 
 from ledger.errors import InvalidValueError
-from ledger.leaf import microseconds
-from ledger.merkle import HASH_BYTES
 from ledger.queries import query
+from ledger.seals.leaf import microseconds
+from ledger.seals.merkle import HASH_BYTES
 from ledger.store.connection import Database
 
 FORMAT = "task-ledger.seal"

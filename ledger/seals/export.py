@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ledger.errors import InvalidValueError
-from ledger.seals import Seal, read_seals
+from ledger.seals.seal import Seal, read_seals
 from ledger.store.connection import Database
 
 _LINE_CHARS_MAX = 4096

@@ -14,12 +14,12 @@ from itertools import islice
 import asyncpg
 
 from ledger.bootstrap import Ledger
-from ledger.difference import Difference, changed, inserted, removed, wrong_seal
-from ledger.leaf import is_erased, leaves_of
-from ledger.merkle import tree_root
 from ledger.queries import query
-from ledger.sealer import read_pages
-from ledger.seals import PAGE_MAX, Leaf, Seal, read_seal_leaves, read_seals
+from ledger.seals.difference import Difference, changed, inserted, removed, wrong_seal
+from ledger.seals.leaf import is_erased, leaves_of
+from ledger.seals.merkle import tree_root
+from ledger.seals.seal import PAGE_MAX, Leaf, Seal, read_seal_leaves, read_seals
+from ledger.seals.sealer import read_pages
 
 Report = Callable[[int, int], None]
 _BEFORE_ALL = -(2**63)

@@ -13,14 +13,14 @@ import orjson
 import typer
 
 from ledger.bootstrap import open_ledger
-from ledger.bundle import BundleVerdict, check_bundle, read_bundle
 from ledger.errors import InvalidValueError
-from ledger.evidence import gather_evidence
 from ledger.process import ExitCode
 from ledger.roles import start_up
-from ledger.seals_file import export_seals, read_seals_file
+from ledger.seals.bundle import BundleVerdict, check_bundle, read_bundle
+from ledger.seals.evidence import gather_evidence
+from ledger.seals.export import export_seals, read_seals_file
+from ledger.seals.verification import Report, Verdict, Verifier
 from ledger.settings import Settings, load_settings
-from ledger.verification import Report, Verdict, Verifier
 
 
 async def run_verify(database_url: str | None, *, from_position: int, against: Path | None, as_json: bool) -> None:

@@ -34,7 +34,7 @@ from hashlib import sha256
 
 import orjson
 
-from ledger.merkle import leaf_hash
+from ledger.seals.merkle import leaf_hash
 
 FORMAT = 1
 # The columns of an entry in their order; `data` follows them in a row and becomes the payload digest.
