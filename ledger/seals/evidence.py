@@ -1,12 +1,12 @@
 """The evidence of a task: its events, a proof for each that is sealed, and the seals, for whoever has no database.
 
-    {"format": "task-ledger.seals.evidence", "format_version": 1, "task_id": …,
+    {"format": "task-ledger.evidence", "format_version": 1, "task_id": …,
      "events": [{"position": …, …, "payload": "…", "payload_sha256": "…",
                  "proof": {"seal": 7, "index": 41, "path": ["…"]}}],
      "seals":  [{"number": 7, …, "hash": "…"}]}
 
-An event has the members of its entry (ledger.seals.leaf), its times as RFC 3339 text, its payload as canonical JSON
-*text* (so that no parser changes a number), null where the payload was erased, and null for a proof where no
+An event has the members of its entry (ledger.seals.leaf), its times as RFC 3339 text, its payload as canonical
+JSON *text* (so that no parser changes a number), null where the payload was erased, and null for a proof where no
 seal covers it yet. The seals are those that the proofs need, and the chain from the first of them to the
 newest, or as much of it as LINKS_MAX: where links are left out, compare with seals that were exported.
 """
@@ -26,7 +26,7 @@ from ledger.seals.leaf import COLUMNS, canonical_text, is_erased, moment_of, pay
 from ledger.seals.merkle import inclusion_paths
 from ledger.seals.seal import Leaf, Seal, newest_seal, read_seal_leaves, read_seals
 
-FORMAT = "task-ledger.seals.evidence"
+FORMAT = "task-ledger.evidence"
 FORMAT_VERSION = 1
 LINKS_MAX = 10_000
 TIMES = ("occurred_at", "recorded_at")

@@ -155,8 +155,8 @@ async def test_an_event_that_was_changed_before_its_evidence_was_gathered_is_nam
 @pytest.mark.parametrize(
     "text",
     [
-        "", "[", "[" * 100_000, "[]", "{}", '{"format": "task-ledger.seals.evidence"}',
-        '{"format": "task-ledger.seals.evidence", "format_version": 2}',
+        "", "[", "[" * 100_000, "[]", "{}", '{"format": "task-ledger.evidence"}',
+        '{"format": "task-ledger.evidence", "format_version": 2}',
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_bundle_is_refused(tmp_path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from ledger.bootstrap import Ledger
+from ledger.doctor import examine
 from ledger.seals.leaf import payload_digest
 from ledger.seals.seal import read_seals
 from ledger.seals.sealer import ROWS_MAX, Sealer
@@ -126,6 +127,20 @@ async def test_an_altered_seal_is_named(ledger: Ledger) -> None:
     }
 
     assert await findings(ledger, expected) == expected
+
+
+async def test_the_doctor_sees_a_gap_in_the_chain_and_in_what_was_sealed(ledger: Ledger) -> None:
+    sound = [one for one in await examine(ledger) if one.invariant == 7]
+
+    await tampered(
+        ledger, "DELETE FROM ledger.events WHERE position = 6", "DELETE FROM ledger.seals WHERE number = 1"
+    )
+
+    assert sound == []
+    assert [str(one) for one in await examine(ledger) if one.invariant == 7] == [
+        "invariant 7, unchained seals: 2: it does not follow the seal before it",
+        "invariant 7, miscounted seals: 2: 4 events were sealed, 3 are there",
+    ]
 
 
 async def test_a_log_that_lost_its_unsealed_end_is_proven_as_far_as_it_was_sealed(ledger: Ledger) -> None:
