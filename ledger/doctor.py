@@ -2,8 +2,8 @@
 
 The numbers are those of the invariants: 2 the log, 3 one outcome an attempt, 4 nothing is forgotten, 5 everything
 is published, 7 the seals. Number 6, that the read models equal the fold, is for `projections.verify`; the command
-runs both. Of 7 only what costs little is looked at: `taskledger verify` proves that no event was changed. Nothing here writes,
-and every check is one statement, so that it sees one state.
+runs both. Of 7 only what costs little is looked at: `taskledger verify` proves that no event was changed.
+Nothing here writes, and every check is one statement, so that it sees one state.
 """
 
 from collections import Counter

@@ -101,7 +101,7 @@ async def test_a_sealer_that_is_killed_in_the_middle_leaves_nothing_behind(ledge
         await lock.start()
         await other.execute("LOCK TABLE ledger.seals IN SHARE ROW EXCLUSIVE MODE")
         sealing = asyncio.ensure_future(Sealer(ledger).run_once())
-        await eventually(lambda: _kills_a_waiting_insert(other), what="the sealer has written and is killed")
+        await eventually(lambda: _kills_a_waiting_insert(ledger), what="the sealer has written and is killed")
         await lock.rollback()
         with pytest.raises(StoreUnavailableError):
             await sealing
@@ -160,10 +160,10 @@ async def _append_copy(connection: asyncpg.Connection) -> None:
     )
 
 
-async def _kills_a_waiting_insert(connection: asyncpg.Connection) -> bool:
+async def _kills_a_waiting_insert(ledger: Ledger) -> bool:
     statement = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                    WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO ledger.seals%'"""
-    return bool(await connection.fetchval(statement))
+                    WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO ledger.seals%'"""
+    return bool(await fetch(ledger, statement))
 
 
 async def _sealed_events(ledger: Ledger, count: int) -> bool:

@@ -82,7 +82,7 @@ def test_the_leaf_stays_the_same_when_the_payload_is_erased() -> None:
     assert not is_erased(str(ROW[-1]))
 
 
-@pytest.mark.parametrize("text", ["[" * 5000 + "]" * 5000, '{"a": 1e999999999}', "1.5" + "[" * 300 + "]" * 300])
+@pytest.mark.parametrize("text", ["[" * 5000 + "]" * 5000, '{"a": 1e999999999}', "NaN", "1 2", r'"\ud800"'])
 def test_what_has_no_canonical_form_has_a_digest_all_the_same(text: str) -> None:
     assert payload_digest(text) == sha256(b"raw\0" + text.encode()).digest()
 
