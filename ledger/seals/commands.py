@@ -82,10 +82,12 @@ def _sentence_of_bundle(verdict: BundleVerdict, *, is_anchored: bool) -> str:
     unsealed = f", {verdict.unsealed} not sealed yet" if verdict.unsealed else ""
     if is_anchored:
         return f"{proven}{erased}{unsealed}; the exported seals vouch for it"
-    return (
-        f"{proven}{erased}{unsealed}, if seal {verdict.last_seal} is the ledger's: "
-        "compare with exported seals (--against)"
-    )
+    condition = f"if seal {verdict.last_seal} is the ledger's"
+    if verdict.links_missing:
+        condition = (
+            f"if these seals are the ledger's ({_counted(verdict.links_missing, 'link')} between them left out)"
+        )
+    return f"{proven}{erased}{unsealed}, {condition}: compare with exported seals (--against)"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -23,6 +23,8 @@ ours is 65 deep at most) is not canonical; its digest is SHA-256 over `raw`, NUL
 
 A payload can be erased without breaking a seal, because the leaf holds only its digest: data that is an object of
 one member, `{"$erased": digest}`, stands for the payload that had this digest. The rest of the event stays proven.
+Whoever can guess a payload can tell by its digest that the guess is right; of an encrypted one, whose key is
+destroyed, nobody can: then data stays as it is, and the seal too.
 """
 
 import json

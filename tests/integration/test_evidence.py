@@ -127,6 +127,20 @@ async def test_a_later_seal_vouches_for_those_before_it_and_an_earlier_one_does_
     assert str(difference) == "seal 3 is not right: no seal that was exported vouches for it"
 
 
+async def test_a_link_that_is_left_out_is_said_and_nothing_beyond_it_vouches(sealed: tuple[Ledger, UUID]) -> None:
+    ledger, task_id = sealed
+    await submitted(ledger, 5)
+    await Sealer(ledger).run_once()
+    seals = await read_seals(ledger.database, after=0)
+    bundle = await _written(ledger, task_id)
+
+    bundle["seals"].pop(1)
+
+    alone, beyond, direct = (check_bundle(bundle, exported) for exported in (None, seals[-1:], seals))
+    assert (alone.is_proven, alone.links_missing) == (True, 1)
+    assert (beyond.is_proven, direct.is_proven) == (False, True)
+
+
 async def test_an_erased_payload_leaves_the_proof_whole(sealed: tuple[Ledger, UUID]) -> None:
     ledger, task_id = sealed
     (row,) = await fetch(ledger, "SELECT data FROM ledger.events WHERE position = 12")

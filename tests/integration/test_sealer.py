@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from hashlib import sha256
 from itertools import pairwise
 
 import asyncpg
@@ -10,8 +11,9 @@ import pytest
 
 from ledger.bootstrap import Ledger
 from ledger.errors import StoreUnavailableError
+from ledger.queries import query
 from ledger.scheduler import Scheduler
-from ledger.seals.leaf import canonical_payload
+from ledger.seals.leaf import canonical_payload, entry_of
 from ledger.seals.merkle import tree_root
 from ledger.seals.seal import Seal, read_seal_leaves, read_seals
 from ledger.seals.sealer import Sealer
@@ -140,16 +142,32 @@ async def test_a_seal_survives_its_export(ledger: Ledger) -> None:
     assert replace(seal, events=2).fault_after(None) == "its hash is not that of its record"
 
 
-async def test_the_servers_text_of_a_payload_has_the_canonical_form_of_what_was_appended(ledger: Ledger) -> None:
-    text = (
+async def test_the_bytes_that_are_hashed_are_the_same_on_every_server(ledger: Ledger) -> None:
+    given = (
         '{"long": 123456789012345678901234567890.10, "e": 1e2, "small": 2.5E-7, "zero": -0.0, "b": [1.0, 1, 17],'
         ' "aaa": {"\\u00e9\\u0001": "\\/\\u007f\\n"}, "\U0001f600": null, "dup": 1, "dup": 2}'
     )
+    await execute(
+        ledger,
+        "INSERT INTO ledger.events (position, task_id, version, type, schema_version, kind, queue, data,"
+        " occurred_at, recorded_at, actor, correlation_id) VALUES (7, '0198F3C2-7a1e-7c3a-9d52-0f4be0a1c9d7', 1,"
+        " 'task.submitted', 2, 'k', 'q', $1::jsonb, '1969-12-31 23:59:59.999999Z', '2026-01-02 03:04:05.6+01',"
+        " E'a\"\\té', 'c')",
+        given,
+    )
 
-    (row,) = await fetch(ledger, "SELECT $1::jsonb AS data", text)
+    (row,) = await fetch(ledger, query("read_leaf_rows"), 0, 10, None)
 
-    assert row["data"] != text
-    assert canonical_payload(row["data"]) == canonical_payload(text)
+    payload = (
+        '{"aaa":{"é\\u0001":"/\x7f\\n"},"b":[1.0,1,17],"dup":2,"e":100,'
+        '"long":123456789012345678901234567890.10,"small":0.00000025,"zero":0.0,"\U0001f600":null}'
+    )
+    assert row["data"] != given
+    assert canonical_payload(row["data"]).decode() == canonical_payload(given).decode() == payload
+    assert entry_of(row).decode() == (
+        '[1,7,"0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7",1,"task.submitted",2,"k","q",-1,1767319445600000,'
+        f'"a\\"\\té","c",null,null,"{sha256(payload.encode()).hexdigest()}"]'
+    )
 
 
 async def _append_copy(connection: asyncpg.Connection) -> None:
