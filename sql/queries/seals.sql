@@ -20,15 +20,17 @@ SELECT position, task_id::text, version, type, schema_version, kind, queue,
  ORDER BY version;
 
 -- name: newest_seal
--- Where the chain ends.
-SELECT number, after_position, upto_position, events, root, previous_hash, sealed_at, hash
+-- Where the chain ends. A time that somebody put beyond the calendar of the client is cut: it is wrong either way.
+SELECT number, after_position, upto_position, events, root, previous_hash,
+       greatest(least(sealed_at, '9999-01-01Z'), '0002-01-01Z') AS sealed_at, hash
   FROM ledger.seals
  ORDER BY number DESC
  LIMIT 1;
 
 -- name: read_seals
--- A page of the chain.
-SELECT number, after_position, upto_position, events, root, previous_hash, sealed_at, hash
+-- A page of the chain; its times are cut like that of the newest one.
+SELECT number, after_position, upto_position, events, root, previous_hash,
+       greatest(least(sealed_at, '9999-01-01Z'), '0002-01-01Z') AS sealed_at, hash
   FROM ledger.seals
  WHERE number > $1
  ORDER BY number
