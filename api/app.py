@@ -20,6 +20,7 @@ from api.routes.ledger import LedgerRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
 from api.routes.schedules import ScheduleRoutes
+from api.routes.seals import SealRoutes
 from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
 from ledger.bootstrap import Ledger
@@ -49,6 +50,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         QueueRoutes(ledger),
         DeadLetterRoutes(ledger),
         BulkActRoutes(ledger),
+        SealRoutes(ledger),
     ):
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)

@@ -11,6 +11,7 @@ import api.past_commands
 import api.queue_commands
 import api.schedule_commands
 import ledger.cli
+import ledger.seals.cli
 import projections.cli
 import worker.cli
 from ledger.process import run_command, run_role
@@ -127,6 +128,7 @@ app.add_typer(api.dlq_commands.app, name="dlq")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")
 app.add_typer(ledger.cli.app)
+app.add_typer(ledger.seals.cli.app)
 app.add_typer(projections.cli.app)
 app.add_typer(worker.cli.app)
 

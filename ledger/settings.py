@@ -128,6 +128,8 @@ class Settings(BaseSettings):
     reconcile_batch_size_max: int = Field(500, ge=1, le=10_000)
     dead_letter_interval_seconds: float = Field(2.0, ge=0.05, le=3600)
     dead_letter_body_bytes_max: int = Field(1_048_576, ge=1024, le=104_857_600)
+    seal_events_max: int = Field(10_000, ge=1, le=100_000)
+    seal_seconds: float = Field(60.0, ge=0, le=86_400)
 
     def masked(self) -> dict[str, Any]:
         """Return every setting with its value, passwords in URLs masked: fit for a log or a terminal."""

@@ -44,6 +44,8 @@ ROUTES = {
     "/dead-letters/redrives/{bulk_id}/cancel": {"post"},
     "/dead-letters/discards/{bulk_id}": {"get"},
     "/dead-letters/discards/{bulk_id}/cancel": {"post"},
+    "/seals": {"get"},
+    "/tasks/{task_id}/evidence": {"get"},
     "/tasks/{task_id}/cancel": {"post"},
     "/tasks/{task_id}/retry": {"post"},
     "/health": {"get"},

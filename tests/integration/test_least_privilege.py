@@ -20,6 +20,9 @@ from ledger.scheduler import Scheduler
 from ledger.schedules.commands import Schedules
 from ledger.schedules.firer import ScheduleFirer
 from ledger.schedules.schedule import ScheduleDefinition
+from ledger.seals.evidence import gather_evidence
+from ledger.seals.seal import read_seals
+from ledger.seals.verification import Verifier
 from ledger.specification import TaskSpecification
 from ledger.store.keys import IdempotencyKey
 from ledger.store.records import StaleWrite
@@ -130,6 +133,7 @@ async def test_scheduler_releases_sweeps_and_reconciles(as_role: As) -> None:
         assert await Sweeper(ledger).run_once() == 0
         assert await Reconciler(ledger).run_once() == 0
         await Scheduler(ledger).run_once()
+        assert len(await read_seals(ledger.database, after=0)) == 1
 
 
 async def test_api_sets_and_fires_schedules_and_the_scheduler_fires_what_is_due(as_role: As) -> None:
@@ -181,3 +185,5 @@ async def test_auditor_reads_everything(as_role: As) -> None:
         for table in f"{tables} schedule_fires schedule_changes".split():
             await fetch(ledger, f"SELECT count(*) FROM ledger.{table}")  # noqa: S608 - a table of ours
         await fetch(ledger, "SELECT count(*) FROM projections.task_status")
+        assert (await Verifier(ledger).verify()).is_proven
+        assert await gather_evidence(ledger, task_id)
