@@ -17,6 +17,7 @@ from api.routes.commands import CommandRoutes
 from api.routes.dead_letters import DeadLetterRoutes
 from api.routes.health import HealthRoutes
 from api.routes.ledger import LedgerRoutes
+from api.routes.history import HistoryRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
 from api.routes.schedules import ScheduleRoutes
@@ -54,6 +55,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
     ):
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)
+    HistoryRoutes(ledger).add_to(app)
     app.router.routes.extend(page_routes())
     app.add_exception_handler(HTTPException, tell)
     app.add_exception_handler(RequestValidationError, tell)

@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     result_bytes_max: int = Field(1_048_576, ge=16, le=104_857_600)
     as_of_seconds_max: float = Field(10.0, ge=0.01, le=3600)
     page_size_max: int = Field(500, ge=1, le=10_000)
+    search_events_max: int = Field(100_000, ge=1, le=10_000_000)
+    search_bytes_max: int = Field(8_388_608, ge=1024, le=268_435_456)
 
     worker_queues: CommaList = ("default",)
     worker_concurrency: int = Field(50, ge=1, le=10_000)

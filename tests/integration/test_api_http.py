@@ -21,6 +21,8 @@ ROUTES = {
     "/tasks/{task_id}/diff": {"get"},
     "/ledger": {"get"},
     "/ledger/diff": {"get"},
+    "/events": {"get"},
+    "/events/export": {"get"},
     "/queues": {"get"},
     "/queues/{name}": {"get", "put"},
     "/queues/{name}/settings": {"delete"},

@@ -1,0 +1,78 @@
+"""The export: the events that a filter finds as lines of NDJSON or CSV, page by page in constant memory.
+
+CSV is RFC 4180, with a header and CRLF; `data` is JSON text in one column. Cells are what the ledger holds: a text
+that begins with `=`, `+`, `-` or `@` is not altered, because an altered copy would be no evidence. Read
+the file into a spreadsheet as text.
+"""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+
+import orjson
+
+from api.history_shapes import ExportFormat
+from api.json_response import timestamp, to_json
+from api.routes.tasks import event_body
+from ledger.log_search import EventFilter, LogSearch, Stretch
+from ledger.store.records import RecordedEvent
+
+# Measured: larger pages are no faster.
+_PAGE_EVENTS = 1000
+
+COLUMNS = (
+    "id", "position", "task_id", "version", "type", "schema_version", "kind", "queue", "occurred_at",
+    "recorded_at", "actor", "reason", "correlation_id", "causation_id", "traceparent", "data",
+)  # fmt: skip
+MEDIA_TYPES: Mapping[ExportFormat, str] = {
+    ExportFormat.NDJSON: "application/x-ndjson",
+    ExportFormat.CSV: "text/csv; charset=utf-8; header=present",
+}
+
+
+async def export(
+    search: LogSearch, asked: EventFilter, stretch: Stretch | None, written_as: ExportFormat
+) -> AsyncIterator[bytes]:
+    """Yield the export of a stretch in pieces; between two of them it holds no connection and no page."""
+    write = _WRITERS[written_as]
+    if written_as is ExportFormat.CSV:
+        yield _as_csv([COLUMNS])
+    while stretch is not None:
+        found = await search.forwards(asked, stretch, limit=_PAGE_EVENTS)
+        stretch = found.rest
+        if found.events:
+            yield write(found.events)
+
+
+def reason_of(event: RecordedEvent) -> str:
+    """Return why an event happened: its reason, or the cause of a failure; empty where it says neither."""
+    said = orjson.loads(event.data)
+    reason = said.get("reason", said.get("cause", ""))
+    return reason if isinstance(reason, str) else ""
+
+
+def _ndjson(events: Sequence[RecordedEvent]) -> bytes:
+    return b"".join(to_json(event_body(event)) + b"\n" for event in events)
+
+
+def _csv(events: Sequence[RecordedEvent]) -> bytes:
+    return _as_csv([_row(event) for event in events])
+
+
+def _row(event: RecordedEvent) -> Sequence[object]:
+    own = {"id": event.event_id, "reason": reason_of(event)}
+    values = (own[name] if name in own else getattr(event, name) for name in COLUMNS)
+    return [timestamp(value) if isinstance(value, datetime) else value for value in values]
+
+
+def _as_csv(rows: Sequence[Sequence[object]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+_WRITERS: Mapping[ExportFormat, Callable[[Sequence[RecordedEvent]], bytes]] = {
+    ExportFormat.NDJSON: _ndjson,
+    ExportFormat.CSV: _csv,
+}

@@ -1,0 +1,87 @@
+"""GET /events and below: the log over all tasks, page by page and as an export."""
+
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+from starlette.responses import StreamingResponse
+
+from api.errors import InvalidRequestError, Part
+from api.export import MEDIA_TYPES, export
+from api.history_shapes import ExportQuery, LogPage, LogQuery
+from api.json_response import JsonResponse
+from api.openapi import problems
+from api.routes.submit import POSITION_HEADER
+from api.routes.tasks import event_body
+from ledger.bootstrap import Ledger
+from ledger.errors import InvalidValueError
+from ledger.log_search import Found, LogSearch
+
+_EXPORTED = {
+    "description": "The events, oldest first, up to the position in the header; a database that goes away breaks "
+    "the connection off, so that an answer that ends properly is whole.",
+    "headers": {
+        POSITION_HEADER: {
+            "description": "The log is exported up to here: a later export goes on with it as `after`.",
+            "schema": {"type": "integer"},
+        }
+    },
+    "content": {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()},
+}
+
+
+class HistoryRoutes:
+    """The log for whoever follows it, and for auditors."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._settings = ledger.settings
+        self._search = LogSearch(ledger)
+
+    def add_to(self, app: FastAPI) -> None:
+        """Add the routes."""
+        app.add_api_route(
+            "/events", self.list, tags=["history"], response_model=LogPage, responses=problems(400, 503)
+        )
+        app.add_api_route(
+            "/events/export",
+            self.export,
+            tags=["history"],
+            response_class=StreamingResponse,
+            responses={200: _EXPORTED, **problems(400, 503)},
+        )
+
+    async def list(self, asked: Annotated[LogQuery, Query()]) -> JsonResponse:
+        """Read the log over all tasks, oldest event first, from a position on."""
+        self._check_limit(asked.limit)
+        events = asked.events()
+        horizon = await self._search.horizon()
+        stretch = await self._search.stretch(events, after=asked.after, upto=horizon)
+        found = Found([], None)
+        if stretch is not None:
+            found = await self._search.forwards(events, stretch, limit=asked.limit)
+        searched = horizon if found.rest is None else found.rest.after
+        return JsonResponse(
+            {
+                "events": [event_body(event) for event in found.events],
+                "next_after": max(asked.after, searched),
+                "horizon": horizon,
+            }
+        )
+
+    async def export(self, asked: Annotated[ExportQuery, Query()]) -> StreamingResponse:
+        """Export the log up to where it is complete now, as a stream of any length."""
+        events = asked.events()
+        horizon = await self._search.horizon()
+        stretch = await self._search.stretch(events, after=asked.after, upto=horizon)
+        return StreamingResponse(
+            export(self._search, events, stretch, asked.format),
+            headers={
+                "Content-Type": MEDIA_TYPES[asked.format],
+                "Content-Disposition": f'attachment; filename="events.{asked.format}"',
+                POSITION_HEADER: str(horizon),
+            },
+        )
+
+    def _check_limit(self, limit: int) -> None:
+        if limit > self._settings.page_size_max:
+            bound = f"at most {self._settings.page_size_max}"
+            raise InvalidRequestError(Part.QUERY, str(InvalidValueError(field="limit", bound=bound, value=limit)))
