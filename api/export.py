@@ -10,11 +10,10 @@ import io
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 
-import orjson
-
 from api.history_shapes import ExportFormat
 from api.json_response import timestamp, to_json
 from api.routes.tasks import event_body
+from ledger.audit import reason_of
 from ledger.log_search import EventFilter, LogSearch, Stretch
 from ledger.store.records import RecordedEvent
 
@@ -43,13 +42,6 @@ async def export(
         stretch = found.rest
         if found.events:
             yield write(found.events)
-
-
-def reason_of(event: RecordedEvent) -> str:
-    """Return why an event happened: its reason, or the cause of a failure; empty where it says neither."""
-    said = orjson.loads(event.data)
-    reason = said.get("reason", said.get("cause", ""))
-    return reason if isinstance(reason, str) else ""
 
 
 def _ndjson(events: Sequence[RecordedEvent]) -> bytes:

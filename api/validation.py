@@ -28,6 +28,7 @@ _BOUNDS = {
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
     "enum": "one of {expected}",
+    "uuid_parsing": "a UUID",
     _OWN: "{error}",
 }
 

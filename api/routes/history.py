@@ -1,18 +1,22 @@
-"""GET /events and below: the log over all tasks, page by page and as an export."""
+"""GET /events, its export and GET /audit: the log over all tasks, and who did what, when and why."""
 
 from typing import Annotated
 
 from fastapi import FastAPI, Query
 from starlette.responses import StreamingResponse
 
+from api.audit_entries import entry_body
+from api.cursor import decode_place, decode_position, encode_place, encode_position
 from api.errors import InvalidRequestError, Part
 from api.export import MEDIA_TYPES, export
-from api.history_shapes import ExportQuery, LogPage, LogQuery
+from api.history_shapes import AuditPageShown, AuditQuery, ExportQuery, LogPage, LogQuery
 from api.json_response import JsonResponse
 from api.openapi import problems
 from api.routes.submit import POSITION_HEADER
 from api.routes.tasks import event_body
+from ledger.audit import Audit, AuditFilter, AuditPage, AuditSource
 from ledger.bootstrap import Ledger
+from ledger.dead_letters.letters import Place
 from ledger.errors import InvalidValueError
 from ledger.log_search import Found, LogSearch
 
@@ -35,12 +39,14 @@ class HistoryRoutes:
     def __init__(self, ledger: Ledger) -> None:
         self._settings = ledger.settings
         self._search = LogSearch(ledger)
+        self._audit = Audit(ledger)
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
-        app.add_api_route(
-            "/events", self.list, tags=["history"], response_model=LogPage, responses=problems(400, 503)
-        )
+        for path, endpoint, answer in (("/events", self.list, LogPage), ("/audit", self.audit, AuditPageShown)):
+            app.add_api_route(
+                path, endpoint, tags=["history"], response_model=answer, responses=problems(400, 503)
+            )
         app.add_api_route(
             "/events/export",
             self.export,
@@ -81,7 +87,34 @@ class HistoryRoutes:
             },
         )
 
+    async def audit(self, asked: Annotated[AuditQuery, Query()]) -> JsonResponse:
+        """Search who did what, when and why: the events of all tasks, or what was changed beside them."""
+        self._check_limit(asked.limit)
+        try:
+            searched = asked.asked()
+        except InvalidValueError as error:
+            raise InvalidRequestError(Part.QUERY, str(error)) from error
+        page = await self._audited(searched, cursor=asked.cursor, limit=asked.limit)
+        return JsonResponse(
+            {"entries": [entry_body(entry) for entry in page.entries], "next_cursor": _cursor(page, searched)}
+        )
+
+    async def _audited(self, asked: AuditFilter, *, cursor: str | None, limit: int) -> AuditPage:
+        if asked.source is AuditSource.EVENTS:
+            position = None if cursor is None else decode_position(cursor, asked)
+            return await self._audit.events(asked, begin=position, limit=limit)
+        place = None if cursor is None else decode_place(cursor, asked)
+        return await self._audit.changes(asked, begin=place, limit=limit)
+
     def _check_limit(self, limit: int) -> None:
         if limit > self._settings.page_size_max:
             bound = f"at most {self._settings.page_size_max}"
             raise InvalidRequestError(Part.QUERY, str(InvalidValueError(field="limit", bound=bound, value=limit)))
+
+
+def _cursor(page: AuditPage, asked: AuditFilter) -> str | None:
+    if page.rest is None:
+        return None
+    if isinstance(page.rest, Place):
+        return encode_place(page.rest, asked)
+    return encode_position(page.rest, asked)

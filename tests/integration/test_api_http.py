@@ -21,6 +21,7 @@ ROUTES = {
     "/tasks/{task_id}/diff": {"get"},
     "/ledger": {"get"},
     "/ledger/diff": {"get"},
+    "/audit": {"get"},
     "/events": {"get"},
     "/events/export": {"get"},
     "/queues": {"get"},
