@@ -8,6 +8,7 @@ import typer
 
 import api.dlq_commands
 import api.past_commands
+import api.history_commands
 import api.queue_commands
 import api.schedule_commands
 import ledger.cli
@@ -124,6 +125,21 @@ def explain(
 
 task.add_typer(api.past_commands.task)
 app.add_typer(api.past_commands.ledger, name="ledger")
+@task.command()
+def history(
+    task_id: Annotated[UUID, typer.Argument(metavar="ID", help="The task's id.")],
+    database_url: ledger.cli.DatabaseUrl = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show every event of a task, oldest first: what happened, when, by whom and why."""
+    from api.history import run_history  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_history(task_id, database_url=database_url, as_json=as_json))
+
+
+app.command()(api.history_commands.audit)
+app.add_typer(api.history_commands.events, name="events")
 app.add_typer(api.dlq_commands.app, name="dlq")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")

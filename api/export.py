@@ -30,18 +30,26 @@ MEDIA_TYPES: Mapping[ExportFormat, str] = {
 }
 
 
-async def export(
-    search: LogSearch, asked: EventFilter, stretch: Stretch | None, written_as: ExportFormat
-) -> AsyncIterator[bytes]:
-    """Yield the export of a stretch in pieces; between two of them it holds no connection and no page."""
-    write = _WRITERS[written_as]
-    if written_as is ExportFormat.CSV:
-        yield _as_csv([COLUMNS])
-    while stretch is not None:
-        found = await search.forwards(asked, stretch, limit=_PAGE_EVENTS)
-        stretch = found.rest
-        if found.events:
-            yield write(found.events)
+class Export:
+    """One export; `count` is how many events it has written out so far."""
+
+    def __init__(self, search: LogSearch, asked: EventFilter, written_as: ExportFormat) -> None:
+        self.count = 0
+        self._search = search
+        self._asked = asked
+        self._format = written_as
+
+    async def pieces(self, stretch: Stretch | None) -> AsyncIterator[bytes]:
+        """Yield the export of a stretch in pieces; between two of them it holds no connection and no page."""
+        write = _WRITERS[self._format]
+        if self._format is ExportFormat.CSV:
+            yield _as_csv([COLUMNS])
+        while stretch is not None:
+            found = await self._search.forwards(self._asked, stretch, limit=_PAGE_EVENTS)
+            stretch = found.rest
+            self.count += len(found.events)
+            if found.events:
+                yield write(found.events)
 
 
 def _ndjson(events: Sequence[RecordedEvent]) -> bytes:

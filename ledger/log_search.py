@@ -67,6 +67,15 @@ class Found:
     rest: Stretch | None
 
 
+@dataclass(frozen=True, slots=True)
+class LogRead:
+    """What a read of the log found; up to `next_after` it was searched, up to `horizon` it can be."""
+
+    events: Sequence[RecordedEvent]
+    next_after: int
+    horizon: int
+
+
 class LogSearch:
     """Searches the log.
 
@@ -83,6 +92,14 @@ class LogSearch:
     async def horizon(self) -> int:
         """Return the position up to which the log is complete for ever."""
         return await self._store.safe_position()
+
+    async def read(self, asked: EventFilter, *, after: int, limit: int) -> LogRead:
+        """Return the next events after a position, oldest first; to go on from `next_after` skips nothing."""
+        horizon = await self.horizon()
+        stretch = await self.stretch(asked, after=after, upto=horizon)
+        found = Found([], None) if stretch is None else await self.forwards(asked, stretch, limit=limit)
+        searched = horizon if found.rest is None else found.rest.after
+        return LogRead(found.events, max(after, searched), horizon)
 
     async def stretch(self, asked: EventFilter, *, after: int, upto: int) -> Stretch | None:
         """Return the part of these positions that can hold the times that are asked for; None for an empty one.

@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 from api.audit_entries import entry_body
 from api.cursor import decode_place, decode_position, encode_place, encode_position
 from api.errors import InvalidRequestError, Part
-from api.export import MEDIA_TYPES, export
+from api.export import MEDIA_TYPES, Export
 from api.history_shapes import AuditPageShown, AuditQuery, ExportQuery, LogPage, LogQuery
 from api.json_response import JsonResponse
 from api.openapi import problems
@@ -18,7 +18,7 @@ from ledger.audit import Audit, AuditFilter, AuditPage, AuditSource
 from ledger.bootstrap import Ledger
 from ledger.dead_letters.letters import Place
 from ledger.errors import InvalidValueError
-from ledger.log_search import Found, LogSearch
+from ledger.log_search import LogSearch
 
 _EXPORTED = {
     "description": "The events, oldest first, up to the position in the header; a database that goes away breaks "
@@ -58,18 +58,12 @@ class HistoryRoutes:
     async def list(self, asked: Annotated[LogQuery, Query()]) -> JsonResponse:
         """Read the log over all tasks, oldest event first, from a position on."""
         self._check_limit(asked.limit)
-        events = asked.events()
-        horizon = await self._search.horizon()
-        stretch = await self._search.stretch(events, after=asked.after, upto=horizon)
-        found = Found([], None)
-        if stretch is not None:
-            found = await self._search.forwards(events, stretch, limit=asked.limit)
-        searched = horizon if found.rest is None else found.rest.after
+        found = await self._search.read(asked.events(), after=asked.after, limit=asked.limit)
         return JsonResponse(
             {
                 "events": [event_body(event) for event in found.events],
-                "next_after": max(asked.after, searched),
-                "horizon": horizon,
+                "next_after": found.next_after,
+                "horizon": found.horizon,
             }
         )
 
@@ -79,7 +73,7 @@ class HistoryRoutes:
         horizon = await self._search.horizon()
         stretch = await self._search.stretch(events, after=asked.after, upto=horizon)
         return StreamingResponse(
-            export(self._search, events, stretch, asked.format),
+            Export(self._search, events, asked.format).pieces(stretch),
             headers={
                 "Content-Type": MEDIA_TYPES[asked.format],
                 "Content-Disposition": f'attachment; filename="events.{asked.format}"',

@@ -7,10 +7,12 @@ from uuid import uuid4
 import pytest
 
 from api.read_model import TaskFilter, TaskReader
+from ledger.audit import Audit, AuditFilter, AuditSource
 from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
 from ledger.explanation.facts import explain_task
 from ledger.follow_ups import FollowUps
+from ledger.log_search import EventFilter, LogSearch
 from ledger.queues.listing import list_queues
 from ledger.queues.settings import QueueSettings, list_changes, pause, set_policy
 from ledger.reconciler import Reconciler
@@ -181,6 +183,10 @@ async def test_auditor_reads_everything(as_role: As) -> None:
     async with as_role("ledger_auditor") as ledger:
         assert len(await ledger.store.read_log(after=0, upto=await ledger.store.safe_position(), limit=10)) == 1
         assert await ledger.store.read_stale_writes(task_id) == []
+        assert len((await LogSearch(ledger).read(EventFilter(task_id=task_id), after=0, limit=10)).events) == 1
+        for source in (AuditSource.QUEUE_CHANGES, AuditSource.SCHEDULE_CHANGES, AuditSource.DEAD_LETTER_ACTS):
+            asked = AuditFilter(source=source)
+            assert (await Audit(ledger).changes(asked, begin=None, limit=10)).entries == []
         tables = "checkpoints workers idempotency_keys unique_tasks stale_writes schema_migrations schedules"
         for table in f"{tables} schedule_fires schedule_changes".split():
             await fetch(ledger, f"SELECT count(*) FROM ledger.{table}")  # noqa: S608 - a table of ours
