@@ -8,7 +8,6 @@ the file into a spreadsheet as text.
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
 
 from api.history_shapes import ExportFormat
 from api.json_response import timestamp, to_json
@@ -17,8 +16,8 @@ from ledger.audit import reason_of
 from ledger.log_search import EventFilter, LogSearch, Stretch
 from ledger.store.records import RecordedEvent
 
-# Measured: larger pages are no faster.
-_PAGE_EVENTS = 1000
+# Measured: larger pages are no faster, and keep the other requests of the process waiting for longer.
+_PAGE_EVENTS = 250
 
 COLUMNS = (
     "id", "position", "task_id", "version", "type", "schema_version", "kind", "queue", "occurred_at",
@@ -61,9 +60,11 @@ def _csv(events: Sequence[RecordedEvent]) -> bytes:
 
 
 def _row(event: RecordedEvent) -> Sequence[object]:
-    own = {"id": event.event_id, "reason": reason_of(event)}
-    values = (own[name] if name in own else getattr(event, name) for name in COLUMNS)
-    return [timestamp(value) if isinstance(value, datetime) else value for value in values]
+    return (
+        event.event_id, event.position, event.task_id, event.version, event.type, event.schema_version, event.kind,
+        event.queue, timestamp(event.occurred_at), timestamp(event.recorded_at), event.actor, reason_of(event),
+        event.correlation_id, event.causation_id, event.traceparent, event.data,
+    )  # fmt: skip
 
 
 def _as_csv(rows: Sequence[Sequence[object]]) -> bytes:

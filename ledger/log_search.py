@@ -20,8 +20,6 @@ from ledger.store.records import RecordedEvent
 CLOCK_SLACK = timedelta(minutes=5)
 # A stretch is not narrowed further than this by its times: to read it is cheaper.
 _NARROW_ENOUGH = 256
-# One trip to the server: what a row may hold at most, times this, is in memory beside the page itself.
-_ROWS_A_TRIP = 64
 _FIRST = datetime(1970, 1, 2, tzinfo=UTC)
 _LAST = datetime(9999, 12, 30, tzinfo=UTC)
 
@@ -79,8 +77,8 @@ class LogRead:
 class LogSearch:
     """Searches the log.
 
-    A step looks through LEDGER_SEARCH_EVENTS_MAX events and returns LEDGER_SEARCH_BYTES_MAX of data at most, but
-    for a single event that is larger.
+    A step looks through LEDGER_SEARCH_EVENTS_MAX events at most, and ends with the event that makes its data
+    LEDGER_SEARCH_BYTES_MAX.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -141,17 +139,16 @@ class LogSearch:
         self, name: str, asked: EventFilter, stretch: Stretch, limit: int, *of_task: object
     ) -> tuple[list[RecordedEvent], bool]:
         """Return the events that a statement finds within the bounds, and whether these are all of them."""
-        arguments = (stretch.after, stretch.upto, limit + 1, *_arguments(asked), *of_task)
+        arguments = (stretch.after, stretch.upto, limit + 1, self._bytes_max, *_arguments(asked), *of_task)
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query(name), *arguments)
         events: list[RecordedEvent] = []
         size = 0
-        async with self._database.connection() as connection, connection.transaction(readonly=True):
-            cursor = await connection.cursor(query(name), *arguments)
-            while rows := await cursor.fetch(_ROWS_A_TRIP):
-                for row in rows:
-                    if len(events) == limit or (events and size + len(row["data"]) > self._bytes_max):
-                        return events, False
-                    events.append(RecordedEvent(*row))
-                    size += len(row["data"])
+        for row in rows:
+            if len(events) == limit or size >= self._bytes_max:
+                return events, False
+            events.append(RecordedEvent(*row))
+            size += len(row["data"].encode())
         return events, True
 
     async def _around(self, moment: datetime, *, after: int, upto: int) -> tuple[int, int]:

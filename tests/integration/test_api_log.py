@@ -176,15 +176,15 @@ async def test_a_hole_in_the_positions_is_passed_over_at_once(ledger: Ledger, cl
     assert [event["task_id"] for event in second["events"]] == [needle]
 
 
-async def test_a_page_ends_where_its_events_would_be_too_large(client: httpx.AsyncClient) -> None:
-    for _ in range(3):
+async def test_a_page_ends_with_the_event_that_makes_it_too_large(client: httpx.AsyncClient) -> None:
+    for _ in range(5):
         await submitted(client, input="x" * 3000)
 
     pages = [await _page(client)]
     while pages[-1]["next_after"] < pages[-1]["horizon"]:
         pages.append(await _page(client, after=pages[-1]["next_after"]))
 
-    assert [[event["position"] for event in page["events"]] for page in pages] == [[1], [2], [3]]
+    assert [[event["position"] for event in page["events"]] for page in pages] == [[1, 2], [3, 4], [5]]
 
 
 async def test_what_is_not_valid_is_refused_with_field_bound_and_value(client: httpx.AsyncClient) -> None:
