@@ -187,12 +187,18 @@ class TaskCommands:
             LedgerError: whatever the decision raises.
         """
         for _ in range(_CONFLICTS_MAX - 1):
-            task = await self.load(task_id)
             try:
-                return await self.append_decision(task, decision, origin=origin)
+                return await self._decide_once(task_id, decision, origin)
             except WrongExpectedVersionError:
                 continue
-        return await self.append_decision(await self.load(task_id), decision, origin=origin)
+        return await self._decide_once(task_id, decision, origin)
+
+    async def _decide_once(self, task_id: UUID, decision: Decision, origin: Origin) -> Decided:
+        stream = await self._store.read_stream(task_id)
+        task = fold(stream)
+        if task is None:
+            raise TaskNotFoundError(task_id)
+        return await self.append_decision(task, decision, origin=origin.within(stream))
 
     async def append_decision(self, task: Task, decision: Decision, *, origin: Origin) -> Decided:
         """Let a loaded task decide and append once; raises WrongExpectedVersionError when it was out of date.

@@ -157,5 +157,5 @@ class Admitter:
         if task is None or task.hold not in (HoldReason.PAUSED, HoldReason.LIMIT):
             return None
         task.release(reason=ReleaseReason.LIMIT, now=self._ledger.clock.now())
-        expected_version, events = encode_pending(task, origin=_ORIGIN)
+        expected_version, events = encode_pending(task, origin=_ORIGIN.within(stream))
         return StreamAppend(task.id, events, expected_version)
