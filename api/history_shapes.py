@@ -26,6 +26,10 @@ def _event_type(name: str) -> str:
     return name
 
 
+_SINCE = (
+    "Recorded at this moment or later, by the database's clock. An event that is more than 5 minutes out of the "
+    "order of positions, because that clock was set back, may not be found by its time."
+)
 EventType = Annotated[str, AfterValidator(_event_type), Field(json_schema_extra={"enum": list(EVENT_TYPES)})]
 Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX), AfterValidator(without_nul)]
 
@@ -42,7 +46,7 @@ class Events(BaseModel):
     queue: str | None = Field(None, pattern=QUEUE_PATTERN, description="Of tasks of this queue.")
     actor: Word | None = Field(None, description="Decided by exactly this actor.")
     correlation_id: Word | None = Field(None, description="Of this story.")
-    since: Moment | None = Field(None, description="Recorded at this moment or later, by the database's clock.")
+    since: Moment | None = Field(None, description=_SINCE)
     until: Moment | None = Field(None, description="Recorded before this moment.")
     after: int = Field(0, ge=0, le=POSITION_MAX, description="Only the events after this position.")
 
@@ -120,7 +124,7 @@ class AuditQuery(BaseModel):
     reason: Word | None = Field(
         None, description="Stands somewhere in the reason, or in the cause of a failure; case does not matter."
     )
-    since: Moment | None = Field(None, description="Recorded at this moment or later, by the database's clock.")
+    since: Moment | None = Field(None, description=_SINCE)
     until: Moment | None = Field(None, description="Recorded before this moment.")
     limit: int = Field(50, ge=1, description="How many entries at most.")
     cursor: str | None = Field(

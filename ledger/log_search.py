@@ -5,13 +5,14 @@ the stretch meanwhile. Each step says what is left of it. Positions have gaps, w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 
 from ledger.bootstrap import Ledger
+from ledger.codec import EVENT_TYPES
 from ledger.queries import query
 from ledger.store.records import RecordedEvent
 
@@ -20,6 +21,10 @@ from ledger.store.records import RecordedEvent
 CLOCK_SLACK = timedelta(minutes=5)
 # A stretch is not narrowed further than this by its times: to read it is cheaper.
 _NARROW_ENOUGH = 256
+# Only these have a reason or a cause, and they are small: nobody's input or result is taken apart to look for one.
+_GIVE_REASONS = tuple(
+    topic for topic, event in EVENT_TYPES.items() if {"reason", "cause"} & {field.name for field in fields(event)}
+)
 _FIRST = datetime(1970, 1, 2, tzinfo=UTC)
 _LAST = datetime(9999, 12, 30, tzinfo=UTC)
 
@@ -187,5 +192,14 @@ def _left(after: int, upto: int) -> Stretch | None:
 
 def _arguments(asked: EventFilter) -> Sequence[object]:
     since, until = asked.interval
-    types = None if asked.types is None else list(asked.types)
-    return (types, asked.kind, asked.queue, asked.actor, asked.correlation_id, since, until, asked.reason_part)
+    types = asked.types if asked.reason_part is None or asked.types is not None else _GIVE_REASONS
+    return (
+        None if types is None else list(types),
+        asked.kind,
+        asked.queue,
+        asked.actor,
+        asked.correlation_id,
+        since,
+        until,
+        asked.reason_part,
+    )

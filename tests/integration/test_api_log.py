@@ -148,6 +148,22 @@ async def test_a_time_in_a_long_log_is_found_in_one_request(ledger: Ledger, clie
     assert page["horizon"] == 6003
 
 
+async def test_an_event_by_a_clock_that_was_minutes_off_is_found_by_its_time(
+    ledger: Ledger, client: httpx.AsyncClient
+) -> None:
+    minute = timedelta(minutes=1)
+    await execute(ledger, APPEND, 600, EARLY)
+    for moment in (EARLY + 4 * minute, EARLY - 4 * minute):
+        await execute(ledger, APPEND, 1, moment)
+    await execute(ledger, APPEND, 600, EARLY)
+    await execute(ledger, APPEND, 600, LATE)
+
+    fast = await _all(client, since=(EARLY + 3 * minute).isoformat(), until=(EARLY + 5 * minute).isoformat())
+    slow = await _all(client, until=(EARLY - 3 * minute).isoformat())
+
+    assert (fast, slow) == ([601], [602])
+
+
 async def test_a_request_ends_after_as_many_events_as_it_may_look_through_and_says_how_far_it_came(
     ledger: Ledger, client: httpx.AsyncClient
 ) -> None:
@@ -244,6 +260,15 @@ async def test_every_event_says_who_did_it_why_in_which_story_and_when(
     assert {event["correlation_id"] for event in events} == {"story"}
     assert (events[2]["data"]["cause"], events[3]["data"]["reason"]) == ("error", "repaired")
     assert all(event["occurred_at"] and event["recorded_at"] for event in events)
+
+
+async def _all(client: httpx.AsyncClient, **asked: object) -> list[int]:
+    page = await _page(client, **asked)
+    positions = [event["position"] for event in page["events"]]
+    while page["next_after"] < page["horizon"]:
+        page = await _page(client, **{**asked, "after": page["next_after"]})
+        positions += [event["position"] for event in page["events"]]
+    return positions
 
 
 async def _page(client: httpx.AsyncClient, **asked: object) -> dict[str, Any]:
