@@ -2,7 +2,7 @@
 
 import orjson
 
-from ledger.audit import AuditEntry
+from ledger.history.audit import AuditEntry
 
 
 def entry_body(entry: AuditEntry) -> dict[str, object]:

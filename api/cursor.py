@@ -16,9 +16,9 @@ from uuid import UUID
 from api.errors import InvalidRequestError, Part
 from api.json_response import to_json
 from api.read_model import TaskFilter
-from ledger.audit import AuditFilter
 from ledger.dead_letters.letters import DeadLetterFilter, Place
 from ledger.errors import InvalidValueError
+from ledger.history.audit import AuditFilter
 
 _VERSION = 1
 _LAYOUT = struct.Struct(">B16s")

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from api.history_shapes import ExportFormat
 from api.json_response import timestamp, to_json
 from api.routes.tasks import event_body
-from ledger.audit import reason_of
-from ledger.log_search import EventFilter, LogSearch, Stretch
+from ledger.history.audit import reason_of
+from ledger.history.search import EventFilter, LogSearch, Stretch
 from ledger.store.records import RecordedEvent
 
 # Measured: larger pages are no faster, and keep the other requests of the process waiting for longer.

@@ -16,12 +16,12 @@ from api.history_shapes import AuditQuery, Events, ExportQuery
 from api.json_response import timestamp, to_json
 from api.routes.tasks import event_body
 from api.validation import sentence_of
-from ledger.audit import Audit, AuditEntry, AuditFilter, AuditPage, AuditSource, reason_of
 from ledger.bootstrap import Ledger, open_ledger
 from ledger.dead_letters.letters import Place
 from ledger.errors import ConfigurationError, TaskNotFoundError
-from ledger.log_follower import follow
-from ledger.log_search import EventFilter, LogSearch, Stretch
+from ledger.history.audit import Audit, AuditEntry, AuditFilter, AuditPage, AuditSource, reason_of
+from ledger.history.follower import follow
+from ledger.history.search import EventFilter, LogSearch, Stretch
 from ledger.roles import start_up
 from ledger.settings import load_settings
 from ledger.store.records import RecordedEvent

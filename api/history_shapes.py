@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from api.answers import EventShown
 from api.schemas import CURSOR_CHARS_MAX, Moment, without_nul
-from ledger.audit import ACTS, AuditFilter, AuditOrder, AuditSource
 from ledger.codec import EVENT_TYPES
-from ledger.log_search import EventFilter
+from ledger.history.audit import ACTS, AuditFilter, AuditOrder, AuditSource
+from ledger.history.search import EventFilter
 from ledger.specification import KIND_PATTERN, QUEUE_PATTERN
 
 POSITION_MAX = 2**63 - 1

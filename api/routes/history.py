@@ -14,11 +14,11 @@ from api.json_response import JsonResponse
 from api.openapi import problems
 from api.routes.submit import POSITION_HEADER
 from api.routes.tasks import event_body
-from ledger.audit import Audit, AuditFilter, AuditPage, AuditSource
 from ledger.bootstrap import Ledger
 from ledger.dead_letters.letters import Place
 from ledger.errors import InvalidValueError
-from ledger.log_search import LogSearch
+from ledger.history.audit import Audit, AuditFilter, AuditPage, AuditSource
+from ledger.history.search import LogSearch
 
 _EXPORTED = {
     "description": "The events, oldest first, up to the position in the header; a database that goes away breaks "

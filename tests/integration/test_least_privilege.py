@@ -7,12 +7,12 @@ from uuid import uuid4
 import pytest
 
 from api.read_model import TaskFilter, TaskReader
-from ledger.audit import Audit, AuditFilter, AuditSource
 from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
 from ledger.explanation.facts import explain_task
 from ledger.follow_ups import FollowUps
-from ledger.log_search import EventFilter, LogSearch
+from ledger.history.audit import Audit, AuditFilter, AuditSource
+from ledger.history.search import EventFilter, LogSearch
 from ledger.queues.listing import list_queues
 from ledger.queues.settings import QueueSettings, list_changes, pause, set_policy
 from ledger.reconciler import Reconciler

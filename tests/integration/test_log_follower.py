@@ -4,8 +4,8 @@ import asyncio
 from contextlib import aclosing
 from uuid import UUID, uuid4
 
-from ledger.log_follower import follow
-from ledger.log_search import EventFilter
+from ledger.history.follower import follow
+from ledger.history.search import EventFilter
 from ledger.migrate import migrate
 from ledger.store.records import NewEvent, Origin
 from tests.integration.given import opened, submitted

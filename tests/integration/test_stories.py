@@ -6,13 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from ledger.admitter import Admitter
 from ledger.bootstrap import Ledger
 from ledger.dead_letters.acts import Intent
 from ledger.dead_letters.bulk_acts import BulkActs, BulkOrder
 from ledger.dead_letters.bulk_chore import BulkChore
 from ledger.dead_letters.letters import Act, DeadLetterFilter
-from ledger.queue_settings import QueueSettings, pause, resume, set_policy
+from ledger.queues.admitter import Admitter
+from ledger.queues.settings import QueueSettings, pause, resume, set_policy
 from ledger.releaser import Releaser
 from ledger.specification import TaskSpecification
 from ledger.store.records import Origin

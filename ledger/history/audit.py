@@ -18,7 +18,7 @@ from ledger.bootstrap import Ledger
 from ledger.codec import EVENT_TYPES
 from ledger.dead_letters.letters import TOP, Place
 from ledger.errors import InvalidValueError
-from ledger.log_search import EventFilter, LogSearch
+from ledger.history.search import EventFilter, LogSearch
 from ledger.queries import query
 from ledger.store.records import RecordedEvent
 

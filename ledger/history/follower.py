@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from ledger.bootstrap import Ledger
 from ledger.errors import StoreUnavailableError
-from ledger.log_search import EventFilter, LogSearch
+from ledger.history.search import EventFilter, LogSearch
 from ledger.outage import Outage
 from ledger.store.records import RecordedEvent
 from ledger.subscription import subscribe
