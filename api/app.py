@@ -16,8 +16,8 @@ from api.routes.bulk_acts import BulkActRoutes
 from api.routes.commands import CommandRoutes
 from api.routes.dead_letters import DeadLetterRoutes
 from api.routes.health import HealthRoutes
-from api.routes.ledger import LedgerRoutes
 from api.routes.history import HistoryRoutes
+from api.routes.ledger import LedgerRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
 from api.routes.schedules import ScheduleRoutes

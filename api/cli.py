@@ -7,8 +7,8 @@ from uuid import UUID
 import typer
 
 import api.dlq_commands
-import api.past_commands
 import api.history_commands
+import api.past_commands
 import api.queue_commands
 import api.schedule_commands
 import ledger.cli
@@ -123,8 +123,6 @@ def explain(
     run_command(run_explain(task_id, database_url=database_url, as_json=as_json))
 
 
-task.add_typer(api.past_commands.task)
-app.add_typer(api.past_commands.ledger, name="ledger")
 @task.command()
 def history(
     task_id: Annotated[UUID, typer.Argument(metavar="ID", help="The task's id.")],
@@ -138,6 +136,8 @@ def history(
     run_command(run_history(task_id, database_url=database_url, as_json=as_json))
 
 
+task.add_typer(api.past_commands.task)
+app.add_typer(api.past_commands.ledger, name="ledger")
 app.command()(api.history_commands.audit)
 app.add_typer(api.history_commands.events, name="events")
 app.add_typer(api.dlq_commands.app, name="dlq")
