@@ -16,6 +16,15 @@ WITH batch AS (
      ORDER BY task_id, version
 )
 
+-- name: batch_of_streams
+-- The beginning of a fold statement: the whole streams of these tasks, up to a position.
+WITH batch AS (
+    SELECT task_id, version, position, type, data, recorded_at, correlation_id
+      FROM ledger.events
+     WHERE task_id = ANY ($1::uuid[]) AND position <= $2
+     ORDER BY task_id, version
+)
+
 -- name: enter_generation
 -- For this transaction: read models are found in schema $1, and a fold is planned for what it is, a batch. It looks
 -- up rows by key and never reads a whole table, however few events the planner's statistics know of; it takes events
@@ -25,6 +34,16 @@ SELECT set_config('search_path', $1, true), set_config('plan_cache_mode', 'force
        set_config('enable_seqscan', 'off', true), set_config('enable_hashagg', 'off', true),
        set_config('max_parallel_workers_per_gather', '0', true), set_config('work_mem', '64MB', true),
        set_config('synchronous_commit', 'off', true);
+
+-- name: plan_for_plain_streams
+-- For this transaction: streams are read along the key and met side by side, whatever the statistics say.
+SELECT set_config('enable_mergejoin', 'on', true), set_config('enable_nestloop', 'off', true),
+       set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true);
+
+-- name: plan_for_batches
+-- For this transaction: a batch looks up rows by key (again).
+SELECT set_config('enable_mergejoin', 'off', true), set_config('enable_nestloop', 'on', true),
+       set_config('enable_bitmapscan', 'on', true), set_config('enable_sort', 'on', true);
 
 -- name: allow_long_statements
 -- For this transaction: the server does not cut short what is known to take long; several sessions share the work, so
