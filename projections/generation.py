@@ -5,6 +5,7 @@ only one who folds into it, swaps it or makes it anew.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -116,14 +117,27 @@ async def drop_tables(connection: asyncpg.Connection, projection: Projection, ge
     )
 
 
-async def move_tables(connection: asyncpg.Connection, projection: Projection, *, to: Generation) -> None:
-    """Move the next generation's tables, with everything that belongs to them."""
-    moves = (NEXT.schema, to.schema, list(projection.tables))
-    await _execute_all(connection, await connection.fetch(query("move_table_statements"), *moves))
+async def prepare_replacement(connection: asyncpg.Connection, projection: Projection) -> str:
+    """Free the names of what belongs to the live tables, and return the statements that replace the tables.
+
+    They are all known beforehand and sent at once, because readers wait while they run. The old tables are set
+    aside, because the files of a large one take long to remove: drop_past does that.
+    """
+    tables = list(projection.tables)
+    aside = await connection.fetch(query("set_aside_statements"), LIVE.schema, tables, NEXT.schema)
+    moves = await connection.fetch(query("move_table_statements"), NEXT.schema, LIVE.schema, tables)
+    await _execute_all(connection, [(row["statement"],) for row in aside if not row["is_table"]])
+    replacement = [row["statement"] for row in aside if row["is_table"]]
+    return "; ".join([*replacement, *(statement for (statement,) in moves)])
+
+
+async def drop_past(connection: asyncpg.Connection) -> None:
+    """Drop the tables that swaps have set aside."""
+    await _execute_all(connection, await connection.fetch(query("drop_past_statements"), NEXT.schema))
 
 
 async def _execute_all(
-    connection: asyncpg.Connection, rows: list[asyncpg.Record], *, timeout_seconds: float | None = None
+    connection: asyncpg.Connection, rows: Iterable[Sequence[str]], *, timeout_seconds: float | None = None
 ) -> None:
     for (statement,) in rows:
         await connection.execute(statement, timeout=timeout_seconds)

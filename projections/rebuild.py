@@ -16,7 +16,7 @@ from ledger.leader import leading, together
 from ledger.queries import query
 from projections.batch import fold_next_batch
 from projections.errors import RebuildInProgressError
-from projections.generation import NEXT, analyze_tables, enter, make_tables
+from projections.generation import NEXT, analyze_tables, drop_past, enter, make_tables
 from projections.progress import Phase, Progress, ProgressMeter
 from projections.projection import Projection, SqlProjection
 from projections.slices import Slices
@@ -71,11 +71,13 @@ async def rebuild(
     async with leading(ledger.database, rebuild_role(projection)) as connection:
         if connection is None:
             raise RebuildInProgressError(projection.name)
+        await drop_past(connection)  # of a rebuild that ended between its swap and this
         await _make(ledger, connection, projection, meter=meter, effort=effort or Effort())
         await _catch_up(ledger, connection, projection, meter)
         meter.enter(Phase.SWAPPING)
         swapped = await swap(connection, projection)
         meter.add(swapped.events)
+        await drop_past(connection)
     meter.enter(Phase.DONE)
     return Rebuilt(meter.events_done, swapped.position, meter.seconds, swapped.seconds)
 

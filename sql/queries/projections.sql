@@ -126,6 +126,44 @@ SELECT format('DROP TABLE IF EXISTS %I.%I', $1::text, name) FROM unnest($2::text
 -- The statements that move these tables from one schema to another.
 SELECT format('ALTER TABLE %I.%I SET SCHEMA %I', $1::text, name, $2::text) FROM unnest($3::text[]) AS tables (name);
 
+-- name: set_aside_statements
+-- The statements that free the names of these tables of a schema: first of what belongs to them, under the eyes of
+-- their readers, then, as the tables' part, of themselves, which also move to schema $3.
+WITH past AS (
+    SELECT class.oid, class.relname AS name
+      FROM pg_class AS class
+      JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+     WHERE namespace.nspname = $1 AND class.relname = ANY ($2::text[])
+), belongings AS (
+    SELECT 'INDEX' AS kind, class.relname AS name, class.oid
+      FROM pg_index AS index
+      JOIN pg_class AS class ON class.oid = index.indexrelid
+     WHERE index.indrelid IN (SELECT oid FROM past)
+     UNION ALL
+    SELECT 'SEQUENCE', class.relname, class.oid
+      FROM pg_depend AS depends
+      JOIN pg_class AS class ON class.oid = depends.objid AND class.relkind = 'S'
+     WHERE depends.classid = 'pg_class'::regclass AND depends.refclassid = 'pg_class'::regclass
+       AND depends.deptype IN ('a', 'i') AND depends.refobjid IN (SELECT oid FROM past)
+     UNION ALL
+    SELECT 'STATISTICS', stxname, oid FROM pg_statistic_ext WHERE stxrelid IN (SELECT oid FROM past)
+)
+SELECT false AS is_table, format('ALTER %s %I.%I RENAME TO %I', kind, $1::text, name, 'past_' || oid) AS statement
+  FROM belongings
+ UNION ALL
+SELECT true, format('ALTER TABLE %I.%I RENAME TO %I; ALTER TABLE %I.%I SET SCHEMA %I',
+                    $1::text, name, 'past_' || oid, $1::text, 'past_' || oid, $3::text)
+  FROM past
+ ORDER BY is_table;
+
+-- name: drop_past_statements
+-- The statements that drop what swaps have set aside in a schema, as far as this user may.
+SELECT format('DROP TABLE IF EXISTS %I.%I', $1::text, class.relname)
+  FROM pg_class AS class
+  JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+ WHERE namespace.nspname = $1 AND class.relkind = 'r' AND class.relname ~ '^past_[0-9]+$'
+   AND pg_has_role(class.relowner, 'USAGE');
+
 -- name: analyze_statements
 -- The statements that tell the planner about these tables.
 SELECT format('ANALYZE %I.%I', $1::text, name) FROM unnest($2::text[]) AS tables (name);
