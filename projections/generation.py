@@ -5,7 +5,7 @@ only one who folds into it, swaps it or makes it anew.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import asyncpg
@@ -94,7 +94,7 @@ async def make_tables(connection: asyncpg.Connection, projection: Projection, ge
     await connection.execute(projection.table_statements)
     tables = list(projection.tables)
     sharing = (generation.schema, tables, f"version {projection.version}")
-    await _execute_all(connection, await connection.fetch(query("share_table_statements"), *sharing))
+    await _execute_all(connection, await _texts(connection, "share_table_statements", *sharing))
 
 
 async def analyze_tables(
@@ -105,16 +105,14 @@ async def analyze_tables(
     timeout_seconds: float | None = None,
 ) -> None:
     """Tell the planner what is in the generation's tables."""
-    analyses = await connection.fetch(query("analyze_statements"), generation.schema, list(projection.tables))
+    analyses = await _texts(connection, "analyze_statements", generation.schema, list(projection.tables))
     await _execute_all(connection, analyses, timeout_seconds=timeout_seconds)
 
 
 async def drop_tables(connection: asyncpg.Connection, projection: Projection, generation: Generation) -> None:
     """Drop the generation's tables, as far as they exist."""
     tables = list(projection.tables)
-    await _execute_all(
-        connection, await connection.fetch(query("drop_table_statements"), generation.schema, tables)
-    )
+    await _execute_all(connection, await _texts(connection, "drop_table_statements", generation.schema, tables))
 
 
 async def prepare_replacement(connection: asyncpg.Connection, projection: Projection) -> str:
@@ -125,19 +123,22 @@ async def prepare_replacement(connection: asyncpg.Connection, projection: Projec
     """
     tables = list(projection.tables)
     aside = await connection.fetch(query("set_aside_statements"), LIVE.schema, tables, NEXT.schema)
-    moves = await connection.fetch(query("move_table_statements"), NEXT.schema, LIVE.schema, tables)
-    await _execute_all(connection, [(row["statement"],) for row in aside if not row["is_table"]])
-    replacement = [row["statement"] for row in aside if row["is_table"]]
-    return "; ".join([*replacement, *(statement for (statement,) in moves)])
+    moves = await _texts(connection, "move_table_statements", NEXT.schema, LIVE.schema, tables)
+    await _execute_all(connection, [row["statement"] for row in aside if not row["is_table"]])
+    return "; ".join([*(row["statement"] for row in aside if row["is_table"]), *moves])
 
 
 async def drop_past(connection: asyncpg.Connection) -> None:
     """Drop the tables that swaps have set aside."""
-    await _execute_all(connection, await connection.fetch(query("drop_past_statements"), NEXT.schema))
+    await _execute_all(connection, await _texts(connection, "drop_past_statements", NEXT.schema))
+
+
+async def _texts(connection: asyncpg.Connection, name: str, *arguments: object) -> list[str]:
+    return [str(row[0]) for row in await connection.fetch(query(name), *arguments)]
 
 
 async def _execute_all(
-    connection: asyncpg.Connection, rows: Iterable[Sequence[str]], *, timeout_seconds: float | None = None
+    connection: asyncpg.Connection, statements: Iterable[str], *, timeout_seconds: float | None = None
 ) -> None:
-    for (statement,) in rows:
+    for statement in statements:
         await connection.execute(statement, timeout=timeout_seconds)
