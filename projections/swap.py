@@ -12,6 +12,7 @@ from projections.batch import fold_next_batch
 from projections.errors import ReadModelBusyError
 from projections.generation import LIVE, NEXT, lock_checkpoint, prepare_replacement
 from projections.projection import Projection
+from projections.steps import forget_steps
 
 _TRIES_MAX = 60
 _PAUSE_SECONDS_MAX = 1.0
@@ -43,7 +44,7 @@ async def swap(connection: asyncpg.Connection, projection: Projection) -> Swappe
                 position, events = await _fold_the_rest(connection, projection)
                 await connection.execute(query("bound_lock_wait"))
                 await connection.execute(query("set_checkpoint"), LIVE.checkpoint_of(projection), position)
-                await connection.execute(query("drop_checkpoint"), NEXT.checkpoint_of(projection))
+                await forget_steps(connection, projection)
                 replacement = await prepare_replacement(connection, projection)
                 began_at = time.monotonic()
                 await connection.execute(replacement)  # from here on every reader waits

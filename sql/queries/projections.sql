@@ -77,6 +77,14 @@ ON CONFLICT (name) DO UPDATE SET position = excluded.position, updated_at = cloc
 -- For a generation that is no more.
 DELETE FROM ledger.checkpoints WHERE name = $1;
 
+-- name: steps_done
+-- The steps of a rebuild that are done, each with the horizon that it folded up to.
+SELECT name, position FROM ledger.checkpoints WHERE starts_with(name, $1);
+
+-- name: forget_steps
+-- For a rebuild that is done, or begins anew.
+DELETE FROM ledger.checkpoints WHERE starts_with(name, $1);
+
 -- name: next_batch
 -- The end and the size of the next batch of at most $3 events, and the first event in it that the fold does not know:
 -- $4 has the newest schema version that it knows of each type.
