@@ -243,6 +243,7 @@ WITH streams AS MATERIALIZED (
            coalesce(completed.version, started.version, 1) AS version,
            coalesce(completed.position, started.position, submitted.position) AS position,
            submitted.data AS submission,
+           nullif(submitted.data -> 'tags', '[]') AS tags,
            submitted.correlation_id,
            submitted.recorded_at AS created_at,
            started.data AS start,
@@ -277,18 +278,15 @@ WITH streams AS MATERIALIZED (
            CASE version WHEN 1 THEN 'PENDING' WHEN 2 THEN 'RUNNING' ELSE 'COMPLETED' END,
            submission ->> 'kind',
            submission ->> 'queue',
-           coalesce((submission -> 'priority')::smallint, 5),
-           CASE submission -> 'tags'
-               WHEN '[]' THEN '{}'
-               ELSE ARRAY (SELECT tag FROM jsonb_array_elements_text(submission -> 'tags') AS tags (tag))
-           END,
+           coalesce((submission ->> 'priority')::smallint, 5),
+           CASE WHEN tags IS NULL THEN '{}' ELSE ARRAY (SELECT jsonb_array_elements_text(tags)) END,
            nullif(submission -> 'input', 'null'),
            nullif(result, 'null'),
-           coalesce((start -> 'attempt')::integer, 0),
+           coalesce((start ->> 'attempt')::integer, 0),
            0,
            0,
-           coalesce((submission -> 'max_attempts')::integer, 3),
-           coalesce((submission -> 'timeout_s')::double precision, 300),
+           coalesce((submission ->> 'max_attempts')::integer, 3),
+           coalesce((submission ->> 'timeout_s')::double precision, 300),
            start ->> 'worker_id',
            version = 1 AND NOT submission ?| '{run_at,hold}',
            CASE version WHEN 1 THEN (submission ->> 'run_at')::timestamptz END,
@@ -303,10 +301,7 @@ WITH streams AS MATERIALIZED (
                 ELSE '{}'
            END,
            submission ->> 'on_parent_failure',
-           CASE submission -> 'tags'
-               WHEN '[]' THEN NULL
-               ELSE substr(jsonb_path_query_first(submission, '$.tags[*] ? (@ starts with "tenant:")') #>> '{}', 8)
-           END,
+           substr(jsonb_path_query_first(tags, '$[*] ? (@ starts with "tenant:")') #>> '{}', 8),
            CASE version WHEN 1 THEN submission ->> 'hold' END,
            correlation_id,
            created_at,

@@ -233,7 +233,7 @@ async def test_nothing_is_left_of_the_generation_that_a_swap_sets_aside(ledger: 
 
     schemas = "nspname IN ('projections', 'projections_next')"
     tables = f"SELECT relname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE {schemas}"  # noqa: S608 - of ours
-    assert await fetch(ledger, f"{tables} AND relkind = 'r'") == [("task_status",)]
+    assert [row["relname"] for row in await fetch(ledger, f"{tables} AND relkind = 'r'")] == ["task_status"]
 
 
 async def test_only_one_process_rebuilds_or_verifies_at_a_time(ledger: Ledger) -> None:
@@ -314,7 +314,7 @@ async def _interrupted_rebuild(ledger: Ledger) -> None:
         await rebuild(ledger, TASK_STATUS, interrupt, effort=SMALL)
 
 
-async def _mark_next(ledger: Ledger) -> list[asyncpg.Record]:
+async def _mark_next(ledger: Ledger) -> Sequence[asyncpg.Record]:
     await execute(ledger, "UPDATE projections_next.task_status SET worker_id = 'of the first rebuild'")
     return await fetch(ledger, MARKED.replace("projections.", "projections_next."))
 
