@@ -15,7 +15,7 @@ from projections.progress import Phase, Progress
 from projections.projector import Projector
 from projections.rebuild import Rebuilt, rebuild
 from projections.task_status import TASK_STATUS
-from tests.bench.measurements import Measured, Servers, processors
+from tests.bench.measurements import Measured, ProcessorSeconds, Servers, processors
 
 _TASKS = 1_000_000
 _WRITERS = 4
@@ -73,15 +73,13 @@ async def rebuild_at_rest_and_under_load(servers: Servers, scale: float) -> Meas
     with servers.cluster() as cluster, processors(servers, cluster) as used:
         await _fill(cluster.database_url, int(_TASKS * scale))
         async with open_ledger(load_settings(database_url=cluster.database_url)) as ledger:
-            folding = _Folding()
-            used.start()
-            at_rest = await rebuild(ledger, TASK_STATUS, folding.notice)
-            used.stop()
+            at_rest = await rebuild(ledger, TASK_STATUS, _Folding(used).notice)
             async with _running(ledger, load):
                 under_load = await rebuild(ledger, TASK_STATUS)
     return Measured(
         work=f"rebuild of task_status, {at_rest.events:,} events, two sessions; then once more under a live load",
-        measured=f"folded {at_rest.events / folding.seconds:,.0f} events/s, with indexes {_speed(at_rest)}; "
+        measured=f"folded {at_rest.events / used.elapsed_seconds:,.0f} events/s, "
+        f"{at_rest.events / used.seconds['postgres']:,.0f} a processor second; with indexes {_speed(at_rest)}; "
         f"beside {load.writes} writes and {load.reads} reads {_speed(under_load)}, "
         f"swap {under_load.swap_seconds * 1000:.1f} ms, {load.reader_errors} reader errors",
         aim="1,000,000 events/s, swap 20 ms, no reader error",
@@ -91,18 +89,19 @@ async def rebuild_at_rest_and_under_load(servers: Servers, scale: float) -> Meas
 
 
 class _Folding:
-    """How long the fold took, up to tables with their keys."""
+    """Counts what the fold alone uses, up to tables with their keys."""
 
-    def __init__(self) -> None:
-        self._began_at: float | None = None
-        self.seconds = 0.0
+    def __init__(self, used: ProcessorSeconds) -> None:
+        self._used = used
+        self._phase: Phase | None = None
 
     def notice(self, progress: Progress) -> None:
-        """Remember when the events were counted, and when all of them were folded."""
-        if self._began_at is None:
-            self._began_at = progress.seconds
-        if progress.phase is Phase.INDEXING and not self.seconds:
-            self.seconds = progress.seconds - self._began_at
+        """Begin when the events are counted, and end when all of them are folded."""
+        if self._phase is None:
+            self._used.start()
+        if self._phase is Phase.FOLDING and progress.phase is Phase.INDEXING:
+            self._used.stop()
+        self._phase = progress.phase
 
 
 def _speed(rebuilt: Rebuilt) -> str:
