@@ -31,6 +31,7 @@ LIVE = Generation(schema="projections", checkpoint_suffix="")
 NEXT = Generation(schema="projections_next", checkpoint_suffix=":next")
 
 
+_READERS_WAIT = 3  # the step of set_aside_statements from which on they do
 _MARK = re.compile(r"version (\d+)")
 
 
@@ -118,14 +119,16 @@ async def drop_tables(connection: asyncpg.Connection, projection: Projection, ge
 async def prepare_replacement(connection: asyncpg.Connection, projection: Projection) -> str:
     """Free the names of what belongs to the live tables, and return the statements that replace the tables.
 
+    A vacuum gives way only after deadlock_timeout: that is waited for here, where readers do not wait as well.
+
     They are all known beforehand and sent at once, because readers wait while they run. The old tables are set
     aside, because the files of a large one take long to remove: drop_past does that.
     """
     tables = list(projection.tables)
     aside = await connection.fetch(query("set_aside_statements"), LIVE.schema, tables, NEXT.schema)
     moves = await _texts(connection, "move_table_statements", NEXT.schema, LIVE.schema, tables)
-    await _execute_all(connection, [row["statement"] for row in aside if not row["is_table"]])
-    return "; ".join([*(row["statement"] for row in aside if row["is_table"]), *moves])
+    await _execute_all(connection, [row["statement"] for row in aside if row["step"] < _READERS_WAIT])
+    return "; ".join([*(row["statement"] for row in aside if row["step"] == _READERS_WAIT), *moves])
 
 
 async def drop_past(connection: asyncpg.Connection) -> None:

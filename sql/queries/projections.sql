@@ -135,8 +135,9 @@ SELECT format('DROP TABLE IF EXISTS %I.%I', $1::text, name) FROM unnest($2::text
 SELECT format('ALTER TABLE %I.%I SET SCHEMA %I', $1::text, name, $2::text) FROM unnest($3::text[]) AS tables (name);
 
 -- name: set_aside_statements
--- The statements that free the names of these tables of a schema: first of what belongs to them, under the eyes of
--- their readers, then, as the tables' part, of themselves, which also move to schema $3.
+-- The statements that free the names of these tables of a schema. Under the eyes of their readers: wait until no vacuum
+-- works on them, nor on those of schema $3 that take their place, and rename what belongs to them. Then, as step 3,
+-- rename the tables themselves and move them to schema $3; while that waits for a lock, readers wait behind it.
 WITH past AS (
     SELECT class.oid, class.relname AS name
       FROM pg_class AS class
@@ -156,13 +157,19 @@ WITH past AS (
      UNION ALL
     SELECT 'STATISTICS', stxname, oid FROM pg_statistic_ext WHERE stxrelid IN (SELECT oid FROM past)
 )
-SELECT false AS is_table, format('ALTER %s %I.%I RENAME TO %I', kind, $1::text, name, 'past_' || oid) AS statement
+SELECT 1 AS step, format('LOCK TABLE %I.%I IN SHARE UPDATE EXCLUSIVE MODE', $1::text, name) AS statement
+  FROM past
+ UNION ALL
+SELECT 1, format('LOCK TABLE %I.%I IN ACCESS EXCLUSIVE MODE', $3::text, name)
+  FROM unnest($2::text[]) AS tables (name)
+ UNION ALL
+SELECT 2, format('ALTER %s %I.%I RENAME TO %I', kind, $1::text, name, 'past_' || oid)
   FROM belongings
  UNION ALL
-SELECT true, format('ALTER TABLE %I.%I RENAME TO %I; ALTER TABLE %I.%I SET SCHEMA %I',
-                    $1::text, name, 'past_' || oid, $1::text, 'past_' || oid, $3::text)
+SELECT 3, format('ALTER TABLE %I.%I RENAME TO %I; ALTER TABLE %I.%I SET SCHEMA %I',
+                 $1::text, name, 'past_' || oid, $1::text, 'past_' || oid, $3::text)
   FROM past
- ORDER BY is_table;
+ ORDER BY step, statement;
 
 -- name: drop_past_statements
 -- The statements that drop what swaps have set aside in a schema, as far as this user may.

@@ -33,6 +33,8 @@ LEFTOVERS = """SELECT to_regclass('projections_next.task_status')::text FROM led
                 WHERE name = 'projection:task_status:next'"""
 INDEXES = "SELECT indexname FROM pg_indexes WHERE schemaname = 'projections' ORDER BY indexname"
 
+WAITED_FOR = """SELECT mode FROM pg_locks
+                 WHERE NOT granted AND relation = 'projections.task_status'::regclass"""
 MARKED = "SELECT task_id FROM projections.task_status WHERE worker_id = 'of the first rebuild' ORDER BY task_id"
 
 
@@ -169,6 +171,20 @@ async def test_slow_reader_delays_the_swap_and_stops_nobody(ledger: Ledger) -> N
     assert await verify(ledger, TASK_STATUS) == []
 
 
+async def test_swap_waits_for_a_vacuum_without_a_lock_that_readers_wait_behind(ledger: Ledger) -> None:
+    await submitted(ledger)
+    await caught_up(ledger)
+
+    async with ledger.database.dedicated() as vacuum, vacuum.transaction():
+        await vacuum.execute("LOCK TABLE projections.task_status IN SHARE UPDATE EXCLUSIVE MODE")  # as it does
+        rebuilding = asyncio.create_task(rebuild(ledger, TASK_STATUS))
+        await eventually(lambda: _waits(ledger), what="the swap waits")
+        modes = [row["mode"] for row in await fetch(ledger, WAITED_FOR)]
+
+    await rebuilding
+    assert modes == ["ShareUpdateExclusiveLock"]
+
+
 async def test_killed_rebuild_leaves_the_live_read_model_and_the_next_one_finishes_it(
     ledger: Ledger, database_url: str
 ) -> None:
@@ -303,6 +319,10 @@ async def _has_folded_all(ledger: Ledger) -> bool:
 
 async def _has_leftovers(ledger: Ledger) -> bool:
     return bool(await fetch(ledger, LEFTOVERS))
+
+
+async def _waits(ledger: Ledger) -> bool:
+    return bool(await fetch(ledger, WAITED_FOR))
 
 
 async def _interrupted_rebuild(ledger: Ledger) -> None:
