@@ -107,6 +107,66 @@ class TaskShown(TaskListed):
     stale_writes: list[StaleWriteShown]
 
 
+class Change(BaseModel):
+    """What a field was, and what it became."""
+
+    was: JsonValue = Field(alias="from")
+    became: JsonValue = Field(alias="to")
+
+
+class TaskMoment(BaseModel):
+    """One side of a comparison of a task with itself."""
+
+    as_of: datetime
+    version: int = Field(description="How many events it had; 0 where it was not there yet.")
+
+
+class TaskDiff(BaseModel):
+    """What changed of a task between two moments."""
+
+    task_id: UUID
+    before: TaskMoment = Field(alias="from")
+    after: TaskMoment = Field(alias="to")
+    changes: dict[str, Change] = Field(description="By the names of the fields that differ.")
+
+
+class TaskCounts(BaseModel):
+    """How many tasks there were at a moment."""
+
+    as_of: datetime
+    total: int
+    by_status: dict[Status, int]
+    by_queue: dict[str, dict[Status, int]]
+    by_kind: dict[str, dict[Status, int]]
+
+
+_SETTLED = Field(description="False while a transaction that may have recorded something by then is still open.")
+
+
+class LedgerThen(TaskCounts):
+    """How many tasks there were at a moment, and whether that can still change."""
+
+    settled: bool = _SETTLED
+
+
+class Moved(BaseModel):
+    """How many tasks had one status and came to another one."""
+
+    was: Status | None = Field(alias="from", description="Null: they were not submitted yet.")
+    became: Status = Field(alias="to")
+    tasks: int
+
+
+class LedgerDiff(BaseModel):
+    """How many tasks there were at two moments, and how they moved."""
+
+    before: TaskCounts = Field(alias="from")
+    after: TaskCounts = Field(alias="to")
+    settled: bool = _SETTLED
+    changed: int = Field(description="How many tasks have an event that was recorded in between.")
+    moved: list[Moved]
+
+
 class TaskPage(BaseModel):
     """A page of tasks, newest first."""
 

@@ -18,9 +18,12 @@ from api.routes.bulk_acts import BulkActRoutes
 from api.routes.commands import CommandRoutes
 from api.routes.dead_letters import DeadLetterRoutes
 from api.routes.health import HealthRoutes
+from api.routes.history import HistoryRoutes
+from api.routes.ledger import LedgerRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
 from api.routes.schedules import ScheduleRoutes
+from api.routes.seals import SealRoutes
 from api.routes.streams import StreamRoutes
 from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
@@ -50,13 +53,16 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         BatchRoutes(ledger),
         TaskRoutes(ledger, tail),
         StreamRoutes(ledger, tail),
+        LedgerRoutes(ledger),
         CommandRoutes(ledger),
         QueueRoutes(ledger),
         DeadLetterRoutes(ledger),
         BulkActRoutes(ledger),
+        SealRoutes(ledger),
     ):
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)
+    HistoryRoutes(ledger).add_to(app)
     app.router.routes.extend(page_routes())
     app.add_exception_handler(HTTPException, tell)
     app.add_exception_handler(RequestValidationError, tell)

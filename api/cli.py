@@ -7,10 +7,13 @@ from uuid import UUID
 import typer
 
 import api.dlq_commands
+import api.history_commands
+import api.past_commands
 import api.queue_commands
 import api.schedule_commands
 import api.watch_commands
 import ledger.cli
+import ledger.seals.cli
 import projections.cli
 import worker.cli
 from ledger.process import run_command, run_role
@@ -85,11 +88,15 @@ def doctor(
         typer.Option("--bound", help="Seconds that a task or an event may wait before it is forgotten."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_metrics: Annotated[
+        bool, typer.Option("--metrics", help="Print a gauge a check, as Prometheus reads it.")
+    ] = False,
 ) -> None:
     """Check what must always hold; exit code 1 and the offending ids where something does not."""
-    from api.doctor import run_doctor  # noqa: PLC0415 - keeps `--help` fast
+    from api.doctor import Form, run_doctor  # noqa: PLC0415 - keeps `--help` fast
 
-    run_command(run_doctor(database_url=database_url, bound_seconds=bound, as_json=as_json))
+    form = Form.METRICS if as_metrics else Form.JSON if as_json else Form.TEXT
+    run_command(run_doctor(database_url=database_url, bound_seconds=bound, form=form))
 
 
 @app.command()
@@ -119,10 +126,30 @@ def explain(
 
 task.command()(api.watch_commands.watch)
 app.command()(api.watch_commands.submit)
+
+
+@task.command()
+def history(
+    task_id: Annotated[UUID, typer.Argument(metavar="ID", help="The task's id.")],
+    database_url: ledger.cli.DatabaseUrl = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show every event of a task, oldest first: what happened, when, by whom and why."""
+    from api.history import run_history  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_history(task_id, database_url=database_url, as_json=as_json))
+
+
+task.add_typer(api.past_commands.task)
+app.add_typer(api.past_commands.ledger, name="ledger")
+app.command()(api.history_commands.audit)
+app.add_typer(api.history_commands.events, name="events")
 app.add_typer(api.dlq_commands.app, name="dlq")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")
 app.add_typer(ledger.cli.app)
+app.add_typer(ledger.seals.cli.app)
 app.add_typer(projections.cli.app)
 app.add_typer(worker.cli.app)
 

@@ -1,8 +1,9 @@
 """The opaque cursor of a list: where the last page ended, checked against damage and against other filters.
 
 base64url of: version (1 byte), where the last page ended, and 8 bytes of a BLAKE2b digest over these and the
-filters. A page of tasks ends at the id of a task (16 bytes); one of dead letters at a moment (8 bytes,
-microseconds since 1970) and an id. It is no secret: a forged one reads nothing that its owner may not read.
+filters. A page of tasks ends at the id of a task (16 bytes); one of dead letters, or of changes in an audit, at a
+moment (8 bytes, microseconds since 1970) and an id; one of events at a position (8 bytes). It is no secret: a
+forged one reads nothing that its owner may not read.
 """
 
 import base64
@@ -17,14 +18,19 @@ from api.json_response import to_json
 from api.read_model import TaskFilter
 from ledger.dead_letters.letters import DeadLetterFilter, Place
 from ledger.errors import InvalidValueError
+from ledger.history.audit import AuditFilter
 
 _VERSION = 1
 _LAYOUT = struct.Struct(">B16s")
 _PLACE_VERSION = 2
 _PLACE_LAYOUT = struct.Struct(">Bq16s")
+_POSITION_VERSION = 3
+_POSITION_LAYOUT = struct.Struct(">Bq")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _CHECK_BYTES = 8
+
+Asked = TaskFilter | DeadLetterFilter | AuditFilter
 
 
 def encode_cursor(last: UUID, task_filter: TaskFilter) -> str:
@@ -42,25 +48,34 @@ def decode_cursor(cursor: str, task_filter: TaskFilter) -> UUID:
     return UUID(bytes=last)
 
 
-def encode_place(place: Place, letters: DeadLetterFilter) -> str:
-    """Return the cursor for the page of dead letters below this place."""
+def encode_place(place: Place, letters: DeadLetterFilter | AuditFilter) -> str:
+    """Return the cursor for the page of dead letters, or of changes, beyond this place."""
     microseconds = (place.died_at - _EPOCH) // _MICROSECOND
     return _encode(_PLACE_LAYOUT.pack(_PLACE_VERSION, microseconds, place.letter_id.bytes), letters)
 
 
-def decode_place(cursor: str, letters: DeadLetterFilter) -> Place:
+def decode_place(cursor: str, letters: DeadLetterFilter | AuditFilter) -> Place:
     """Return the place at which the page before ended; raises what `decode_cursor` raises."""
     microseconds, letter_id = _decode(cursor, _PLACE_LAYOUT, _PLACE_VERSION, letters)
     return Place(_EPOCH + microseconds * _MICROSECOND, UUID(bytes=letter_id))
 
 
-def _encode(payload: bytes, asked: TaskFilter | DeadLetterFilter) -> str:
+def encode_position(position: int, asked: AuditFilter) -> str:
+    """Return the cursor for the page of events beyond this position."""
+    return _encode(_POSITION_LAYOUT.pack(_POSITION_VERSION, position), asked)
+
+
+def decode_position(cursor: str, asked: AuditFilter) -> int:
+    """Return the position at which the page before ended; raises what `decode_cursor` raises."""
+    (position,) = _decode(cursor, _POSITION_LAYOUT, _POSITION_VERSION, asked)
+    return int(position)
+
+
+def _encode(payload: bytes, asked: Asked) -> str:
     return base64.urlsafe_b64encode(payload + _check(payload, asked)).rstrip(b"=").decode("ascii")
 
 
-def _decode(
-    cursor: str, layout: struct.Struct, version: int, asked: TaskFilter | DeadLetterFilter
-) -> tuple[Any, ...]:
+def _decode(cursor: str, layout: struct.Struct, version: int, asked: Asked) -> tuple[Any, ...]:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         payload, check = raw[:-_CHECK_BYTES], raw[-_CHECK_BYTES:]
@@ -72,7 +87,7 @@ def _decode(
     return tuple(ended_at)
 
 
-def _check(payload: bytes, asked: TaskFilter | DeadLetterFilter) -> bytes:
+def _check(payload: bytes, asked: Asked) -> bytes:
     return hashlib.blake2b(payload + to_json(asked), digest_size=_CHECK_BYTES).digest()
 
 

@@ -1,13 +1,12 @@
 """`taskledger dlq …`: the options of the commands; api.dlq has what they do."""
 
-import inspect
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
+from api.gathered_options import Options, gathered
 from ledger.cli import DatabaseUrl
 from ledger.dead_letters.pace import RATE_PER_S_MAX
 from ledger.process import run_command
@@ -23,8 +22,7 @@ Why = Annotated[str, typer.Option("--reason", help="Why; it goes into the histor
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 # Options that several commands have: their types and defaults, by the names that the API has for them too.
-_Options = Mapping[str, tuple[object, object]]
-_FILTERS: _Options = {
+_FILTERS: Options = {
     "kind": (Annotated[str | None, typer.Option(help="task, or message.")], None),
     "task_kind": (Annotated[str | None, typer.Option(help="Dead letters about tasks of this kind.")], None),
     "queue": (Annotated[str | None, typer.Option(help="Dead letters of this queue.")], None),
@@ -34,40 +32,16 @@ _FILTERS: _Options = {
     "died_after": (Annotated[str | None, typer.Option(help="Dead since this moment (RFC 3339), or later.")], None),
     "died_before": (Annotated[str | None, typer.Option(help="Dead before this moment.")], None),
 }
-_BULK: _Options = {
+_BULK: Options = {
     "everything": (Annotated[bool, typer.Option("--all", help="All that there are.")], False),
     "dry_run": (Annotated[bool, typer.Option("--dry-run", help="Only say how many, with a sample.")], False),
     "rate": (Annotated[int, typer.Option(min=1, max=RATE_PER_S_MAX, help="How many a second at most.")], 50),
     "limit": (Annotated[int | None, typer.Option(min=1, help="How many at most.")], None),
 }
 
-_Command = Callable[..., None]
-
-
-def _gathered(into: str, options: _Options) -> Callable[[_Command], _Command]:
-    """Give a command some options more; it gets what was given of them as one mapping."""
-
-    def decorate(command: _Command) -> _Command:
-        @wraps(command)
-        def run(**given: object) -> None:
-            values = {name: given.pop(name) for name in options}
-            # An empty text stays: it asks for nothing that there is, and not for everything.
-            command(**given, **{into: {name: one for name, one in values.items() if one not in (None, [], ())}})
-
-        own = [one for one in inspect.signature(command).parameters.values() if one.name != into]
-        more = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for name, (annotation, default) in options.items()
-        ]
-        run.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
-        run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]  # what Typer reads
-        return run
-
-    return decorate
-
 
 @app.command("list")
-@_gathered("asked", _FILTERS)
+@gathered("asked", _FILTERS)
 def list_letters(
     *,
     asked: Mapping[str, object],
@@ -90,8 +64,8 @@ def show(letter_id: LetterId, *, database_url: DatabaseUrl = None, as_json: AsJs
 
 
 @app.command()
-@_gathered("how", _BULK)
-@_gathered("asked", _FILTERS)
+@gathered("how", _BULK)
+@gathered("asked", _FILTERS)
 def redrive(
     letter_id: OneLetter = None,
     *,
@@ -106,8 +80,8 @@ def redrive(
 
 
 @app.command()
-@_gathered("how", _BULK)
-@_gathered("asked", _FILTERS)
+@gathered("how", _BULK)
+@gathered("asked", _FILTERS)
 def discard(
     letter_id: OneLetter = None,
     *,

@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import asdict
+from enum import Enum
 
 import typer
 
 from ledger.bootstrap import open_ledger
-from ledger.doctor import Finding, examine
+from ledger.doctor import CHECKS, Check, Finding, breaches_metric, examine
 from ledger.process import ExitCode
 from ledger.settings import load_settings
 from projections.errors import ReadModelMissingError
@@ -14,9 +15,19 @@ from projections.shipped import SHIPPED
 from projections.verify import verify
 
 _READ_MODEL_INVARIANT = 6
+_MISSING = Check(_READ_MODEL_INVARIANT, "read_model_missing")
+_DIFFERS = {projection.name: Check(_READ_MODEL_INVARIANT, f"{projection.name}_differs") for projection in SHIPPED}
 
 
-async def run_doctor(*, database_url: str | None, bound_seconds: float | None, as_json: bool) -> None:
+class Form(Enum):
+    """How the answer is given."""
+
+    TEXT = "text"
+    JSON = "json"
+    METRICS = "metrics"
+
+
+async def run_doctor(*, database_url: str | None, bound_seconds: float | None, form: Form) -> None:
     """Print what breaks an invariant, and end with exit code 1 where anything does."""
     async with open_ledger(load_settings(database_url=database_url)) as ledger:
         findings = await examine(ledger, bound_seconds=bound_seconds)
@@ -24,22 +35,22 @@ async def run_doctor(*, database_url: str | None, bound_seconds: float | None, a
             try:
                 differences = await verify(ledger, projection)
             except ReadModelMissingError as error:
-                findings.append(Finding(_READ_MODEL_INVARIANT, "read_model_missing", projection.name, str(error)))
+                findings.append(Finding(_READ_MODEL_INVARIANT, _MISSING.name, projection.name, str(error)))
                 continue
             findings += [
-                Finding(_READ_MODEL_INVARIANT, f"{projection.name}_differs", one.key, str(one))
+                Finding(_READ_MODEL_INVARIANT, _DIFFERS[projection.name].name, one.key, str(one))
                 for one in differences
             ]
-    _print(findings, as_json=as_json)
+    typer.echo(_answer(findings, form))
     if findings:
         raise typer.Exit(ExitCode.FAILURE)
 
 
-def _print(findings: list[Finding], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({"healthy": not findings, "findings": [asdict(finding) for finding in findings]}))
-        return
-    for finding in findings:
-        typer.echo(str(finding))
-    if not findings:
-        typer.echo("every invariant holds")
+def _answer(findings: list[Finding], form: Form) -> str:
+    match form:
+        case Form.JSON:
+            return json.dumps({"healthy": not findings, "findings": [asdict(finding) for finding in findings]})
+        case Form.METRICS:
+            return "\n".join(breaches_metric(findings, (*CHECKS, _MISSING, *_DIFFERS.values())))
+        case Form.TEXT:
+            return "\n".join(map(str, findings)) or "every invariant holds"

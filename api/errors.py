@@ -1,10 +1,13 @@
 """What can be wrong with a request before the ledger sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from ledger.errors import LedgerError
+from api.json_response import timestamp
+from ledger.errors import InvalidValueError, LedgerError
 
 
 class Part(StrEnum):
@@ -22,6 +25,15 @@ class InvalidRequestError(LedgerError):
         self.part = part
         self.reason = reason
         super().__init__(f"Invalid request {part}: {reason}")
+
+
+@contextmanager
+def refused_in(part: Part) -> Iterator[None]:
+    """Say of a value that is refused in which part of the request it stands."""
+    try:
+        yield
+    except InvalidValueError as error:
+        raise InvalidRequestError(part, str(error)) from error
 
 
 class InvalidTaskIdError(LedgerError):
@@ -97,6 +109,18 @@ class TooManyWaitingError(LedgerError):
     def __init__(self, *, places_max: int, setting: str) -> None:
         self.places_max = places_max
         super().__init__(f"As many as may wait at once are waiting already: {places_max} ({setting})")
+
+
+class PastOutOfReachError(LedgerError):
+    """Too much was recorded since a moment to go through it in time."""
+
+    def __init__(self, *, moment: datetime, seconds_max: float) -> None:
+        self.moment = moment
+        self.seconds_max = seconds_max
+        super().__init__(
+            f"What was recorded since {timestamp(moment)} could not be gone through within {seconds_max:g} "
+            "seconds (LEDGER_AS_OF_SECONDS_MAX)"
+        )
 
 
 class TooManyBatchesError(LedgerError):

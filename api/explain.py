@@ -6,7 +6,7 @@ import typer
 
 from api.json_response import to_json
 from ledger.bootstrap import open_ledger
-from ledger.facts import explain_task
+from ledger.explanation.facts import explain_task
 from ledger.roles import start_up
 from ledger.settings import load_settings
 

@@ -20,6 +20,7 @@ from api.errors import (
     InvalidRequestError,
     InvalidTaskIdError,
     Part,
+    PastOutOfReachError,
     ReadModelBehindError,
     TooManyBatchesError,
     TooManyWaitingError,
@@ -35,10 +36,12 @@ from ledger.errors import (
     KeyInFlightError,
     ScheduleNotFoundError,
     StoreUnavailableError,
+    StoreUnwritableError,
     TaskNotFoundError,
     TaskStateError,
     WrongExpectedVersionError,
 )
+from projections.errors import ReadModelMissingError
 
 log = structlog.get_logger()
 
@@ -94,6 +97,8 @@ _TABLE = (
     _Row(TooManyBatchesError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-batches", "Too many batches at once"),
     _Row(TooManyWaitingError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-waiting", "Too many are waiting"),
     _Row(ReadModelBehindError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-behind", "The read model is behind"),
+    _Row(PastOutOfReachError, HTTPStatus.SERVICE_UNAVAILABLE, "past-out-of-reach", "The moment is out of reach"),
+    _Row(ReadModelMissingError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-missing", "There is no read model"),
     _Row(TaskNotFoundError, HTTPStatus.NOT_FOUND, "task-not-found", "There is no such task"),
     _Row(
         IdempotencyKeyReusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused",
@@ -112,6 +117,10 @@ _TABLE = (
     _Row(
         StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Service unavailable",
         "The ledger is out of reach at the moment; whether a command in flight took hold is not known.",
+    ),
+    _Row(
+        StoreUnwritableError, HTTPStatus.SERVICE_UNAVAILABLE, "unwritable", "Service unavailable",
+        "The ledger takes no writes at the moment; nothing was recorded.",
     ),
 )  # fmt: skip
 _IDS = {("path", "letter_id"): "Dead Letter", ("path", "bulk_id"): "Bulk Act"}

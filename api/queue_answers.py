@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field, JsonValue
 
-from ledger.work_queues import QueueState
+from ledger.queues.listing import QueueState
 
 
 class HeldShown(BaseModel):

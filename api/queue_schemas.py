@@ -1,11 +1,11 @@
-"""The shapes of requests about queues; `ledger.queue_settings` has the last word about the bounds."""
+"""The shapes of requests about queues; `ledger.queues.settings` has the last word about the bounds."""
 
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import REASON_CHARS_MAX, Text
-from ledger.queue_settings import (
+from ledger.queues.settings import (
     CONCURRENCY_MAX,
     RATE_MAX,
     RATE_SECONDS_MAX,

@@ -14,7 +14,8 @@ from api.origin import terminal_actor
 from ledger.bootstrap import Ledger, open_ledger
 from ledger.errors import InvalidValueError
 from ledger.process import ExitCode
-from ledger.queue_settings import (
+from ledger.queues.listing import QueueStanding, QueueState, list_queues, show_queue
+from ledger.queues.settings import (
     QueueSettings,
     check_queue_name,
     list_changes,
@@ -25,7 +26,6 @@ from ledger.queue_settings import (
 )
 from ledger.roles import start_up
 from ledger.settings import load_settings
-from ledger.work_queues import QueueStanding, QueueState, list_queues, show_queue
 
 _DRAIN_LOOK_EVERY_SECONDS = 0.25
 

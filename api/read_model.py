@@ -27,9 +27,9 @@ _UNDEFINED_TABLE = "42P01"
 _LANES_MAX = 2
 _BATCH_SIZE_MAX = 50
 # The moments that a task id can tell, with room for a day on either side.
-_FIRST = datetime(1970, 1, 2, tzinfo=UTC)
-_LAST = datetime(9999, 12, 30, tzinfo=UTC)
-_ABOVE_ALL = UUID(int=2**128 - 1)
+FIRST = datetime(1970, 1, 2, tzinfo=UTC)
+LAST = datetime(9999, 12, 30, tzinfo=UTC)
+ABOVE_ALL = UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class TaskView(TaskSummary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
-    """Which tasks to list; None stands for all. The times are a half-open interval."""
+    """Which tasks to list; None stands for all. The times of creation are a half-open interval."""
 
     statuses: Sequence[str] | None = None
     kind: str | None = None
@@ -91,6 +91,7 @@ class TaskFilter:
     tags: Sequence[str] | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    as_of: datetime | None = None
 
 
 # What a view is made of: a row of the read model, or the events of the stream.
@@ -134,12 +135,12 @@ class TaskReader:
             task_filter.kind,
             task_filter.queue,
             task_filter.tags,
-            max(task_filter.created_after or _FIRST, _FIRST),
-            max(task_filter.created_before or _LAST, _FIRST),
-            below or _ABOVE_ALL,
+            max(task_filter.created_after or FIRST, FIRST),
+            max(task_filter.created_before or LAST, FIRST),
+            below or ABOVE_ALL,
             limit,
         )
-        return [TaskSummary(**_facts(row)) for row in rows]
+        return [summary_of_row(row) for row in rows]
 
     async def _read_sources(self, task_ids: Sequence[UUID]) -> dict[UUID, _Source]:
         # Nothing is decoded here: an event that this release does not know must not spoil the others' answers.
@@ -178,6 +179,19 @@ def view_of(events: Sequence[RecordedEvent]) -> TaskView:
         updated_at=last.recorded_at,
         **{name: getattr(task, name) for name in _STATE},
     )
+
+
+def summary_of_row(row: Mapping[str, object]) -> TaskSummary:
+    """Return a row of the read model as a list shows it."""
+    return TaskSummary(**_facts(row))
+
+
+def summary_of(task: TaskView) -> TaskSummary:
+    """Return a task as a list shows it: without its input, its result and the traceback of its error."""
+    facts = {name: getattr(task, name) for name in _COLUMNS}
+    if task.error is not None:
+        facts["error"] = {name: value for name, value in task.error.items() if name != "traceback"}
+    return TaskSummary(**facts)
 
 
 # What the read model and the aggregate's state have under one name.

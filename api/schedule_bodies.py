@@ -6,8 +6,8 @@ import orjson
 
 from api.schedule_schemas import ScheduleBody
 from ledger.jsonvalue import DEPTH_MAX, check_json
-from ledger.schedule import Schedule, ScheduleDefinition, TaskTemplate
-from ledger.schedule_rows import ScheduleChange, task_as_dict
+from ledger.schedules.rows import ScheduleChange, task_as_dict
+from ledger.schedules.schedule import Schedule, ScheduleDefinition, TaskTemplate
 from ledger.settings import Settings
 
 FIRES_SHOWN = 5

@@ -1,6 +1,6 @@
 """The shapes of schedules over HTTP: what is accepted, and what is answered.
 
-`ledger.schedule` has the last word on every bound, over HTTP and without.
+`ledger.schedules.schedule` has the last word on every bound, over HTTP and without.
 """
 
 from datetime import datetime
@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api.schemas import REASON_CHARS_MAX, Moment, Text
-from ledger.schedule import DEFAULT_TIME_ZONE, NAME_PATTERN, Backfill, Overlap
+from ledger.schedules.schedule import DEFAULT_TIME_ZONE, NAME_PATTERN, Backfill, Overlap
 from ledger.specification import (
     ATTEMPTS_MAX,
     DEFAULT_KIND,

@@ -17,8 +17,8 @@ from api.validation import sentence_of
 from ledger.bootstrap import Ledger, open_ledger
 from ledger.errors import ConfigurationError, InvalidValueError
 from ledger.roles import start_up
-from ledger.schedule import Schedule
-from ledger.schedules import Schedules
+from ledger.schedules.commands import Schedules
+from ledger.schedules.schedule import Schedule
 from ledger.settings import load_settings
 from ledger.store.records import Origin
 from worker.registry import load_registry

@@ -243,6 +243,9 @@ class ListQuery(BaseModel):
     tag: list[Tag] = Field([], max_length=TAGS_MAX, description="Tasks that have every one of these tags.")
     created_after: Moment | None = Field(None, description="Tasks submitted at this moment or later.")
     created_before: Moment | None = Field(None, description="Tasks submitted before this moment.")
+    as_of: Moment | None = Field(
+        None, description="As they were at this moment: by the events recorded until then. Now when absent."
+    )
     limit: int = Field(50, ge=1, description="How many tasks at most.")
     cursor: str | None = Field(
         None,

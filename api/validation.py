@@ -9,6 +9,7 @@ _NAME_CHARS_MAX = 60
 
 # Our own validators raise ValueError with the bound as their whole text.
 _OWN = "value_error"
+_WHOLE = ((), ("query",))
 _BOUNDS = {
     "string_type": "a string",
     "int_type": "an integer",
@@ -27,6 +28,7 @@ _BOUNDS = {
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
     "enum": "one of {expected}",
+    "uuid_parsing": "a UUID",
     _OWN: "{error}",
 }
 
@@ -57,7 +59,7 @@ def _sentence(problem: Mapping[str, object]) -> str:
         return "it must be a JSON object"
     if kind == "missing":
         return f"{field} is required"
-    if kind == _OWN and not problem["loc"]:
+    if kind == _OWN and problem["loc"] in _WHOLE:
         return str(facts.get("error"))
     bound = _BOUNDS.get(kind)
     if bound is None:

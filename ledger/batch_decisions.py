@@ -74,7 +74,8 @@ class BatchDecider:
             task = fold(stream)
             if task is None:
                 return False
-            decided = await self._ledger.commands.append_decision(task, decision, origin=self._origin)
+            origin = self._origin.within(stream)
+            decided = await self._ledger.commands.append_decision(task, decision, origin=origin)
         except (WrongExpectedVersionError, TaskStateError, StaleAttemptError):
             return False
         except (StoreUnavailableError, StoreRefusedError):

@@ -22,7 +22,7 @@ from ledger.errors import (
     StoreUnavailableError,
 )
 from ledger.migrate import migrate
-from ledger.queue_policies import QueuePolicies, stored_policies
+from ledger.queues.policies import QueuePolicies, stored_policies
 from ledger.settings import Settings
 from ledger.store.connection import Database, open_database
 from ledger.store.postgres import PostgresEventStore, open_store

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from ledger.clock import Clock
 from ledger.codec import encode, encode_pending, fold
 from ledger.errors import InvalidValueError, TaskNotFoundError, TaskStateError, WrongExpectedVersionError
-from ledger.queue_policies import QueuePolicies
+from ledger.queues.policies import QueuePolicies
 from ledger.specification import TaskSpecification, check_specification
 from ledger.store.keys import IdempotencyKey, Once, UniqueKey
 from ledger.store.port import EventStore
@@ -187,12 +187,18 @@ class TaskCommands:
             LedgerError: whatever the decision raises.
         """
         for _ in range(_CONFLICTS_MAX - 1):
-            task = await self.load(task_id)
             try:
-                return await self.append_decision(task, decision, origin=origin)
+                return await self._decide_once(task_id, decision, origin)
             except WrongExpectedVersionError:
                 continue
-        return await self.append_decision(await self.load(task_id), decision, origin=origin)
+        return await self._decide_once(task_id, decision, origin)
+
+    async def _decide_once(self, task_id: UUID, decision: Decision, origin: Origin) -> Decided:
+        stream = await self._store.read_stream(task_id)
+        task = fold(stream)
+        if task is None:
+            raise TaskNotFoundError(task_id)
+        return await self.append_decision(task, decision, origin=origin.within(stream))
 
     async def append_decision(self, task: Task, decision: Decision, *, origin: Origin) -> Decided:
         """Let a loaded task decide and append once; raises WrongExpectedVersionError when it was out of date.

@@ -1,15 +1,19 @@
 """The doctor: checks online what must always hold (the invariants), and names every id that breaks one.
 
 The numbers are those of the invariants: 2 the log, 3 one outcome an attempt, 4 nothing is forgotten, 5 everything
-is published. Number 6, that the read models equal the fold, is for `projections.verify`; the command runs both.
+is published, 7 the seals. Number 6, that the read models equal the fold, is for `projections.verify`; the command
+runs both. Of 7 only what costs little is looked at: `taskledger verify` proves that no event was changed.
 Nothing here writes, and every check is one statement, so that it sees one state.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from ledger.bootstrap import Ledger
 from ledger.read_model import fetch_rows
+from ledger.telemetry import INVARIANT_BREACHES, gauge_lines
 
 IDS_SHOWN_MAX = 20
 
@@ -29,24 +33,28 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Check:
+class Check:
+    """Something that is looked for; `is_bounded` says that it counts only when it has lasted for the bound."""
+
     invariant: int
     name: str
     is_bounded: bool = False
 
 
-_CHECKS = (
-    _Check(2, "broken_streams"),
-    _Check(2, "doubled_positions"),
-    _Check(2, "unguarded_tables"),
-    _Check(3, "doubled_outcomes"),
-    _Check(3, "overlapping_attempts"),
-    _Check(4, "forgotten_ready_tasks", is_bounded=True),
-    _Check(4, "forgotten_held_tasks", is_bounded=True),
-    _Check(4, "overdue_tasks", is_bounded=True),
-    _Check(4, "forgotten_follow_ups", is_bounded=True),
-    _Check(4, "orphaned_tasks", is_bounded=True),
-    _Check(5, "unpublished_events", is_bounded=True),
+CHECKS = (
+    Check(2, "broken_streams"),
+    Check(2, "doubled_positions"),
+    Check(2, "unguarded_tables"),
+    Check(3, "doubled_outcomes"),
+    Check(3, "overlapping_attempts"),
+    Check(4, "forgotten_ready_tasks", is_bounded=True),
+    Check(4, "forgotten_held_tasks", is_bounded=True),
+    Check(4, "overdue_tasks", is_bounded=True),
+    Check(4, "forgotten_follow_ups", is_bounded=True),
+    Check(4, "orphaned_tasks", is_bounded=True),
+    Check(5, "unpublished_events", is_bounded=True),
+    Check(7, "unchained_seals"),
+    Check(7, "miscounted_seals"),
 )
 
 
@@ -62,8 +70,20 @@ async def examine(ledger: Ledger, *, bound_seconds: float | None = None) -> list
     seconds = bound_seconds or 2 * settings.reconcile_after_seconds + settings.lease_seconds
     bound = timedelta(seconds=seconds)
     findings: list[Finding] = []
-    for check in _CHECKS:
+    for check in CHECKS:
         arguments = (IDS_SHOWN_MAX, bound) if check.is_bounded else (IDS_SHOWN_MAX,)
         rows = await fetch_rows(ledger.database, check.name, *arguments)
         findings += [Finding(check.invariant, check.name, row["id"], row["found"]) for row in rows]
     return findings
+
+
+def breaches_metric(findings: Sequence[Finding], checks: Sequence[Check] = CHECKS) -> list[str]:
+    """Return how many breaches each check found, none included, as the lines of a gauge."""
+    counts = Counter((finding.invariant, finding.check) for finding in findings)
+    return gauge_lines(
+        INVARIANT_BREACHES,
+        (
+            ({"invariant": str(check.invariant), "check": check.name}, counts[check.invariant, check.name])
+            for check in checks
+        ),
+    )

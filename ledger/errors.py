@@ -130,7 +130,11 @@ class StoreUnavailableError(LedgerError):
 
 
 class StoreRefusedError(LedgerError):
-    """The database refused the statement (permission, integrity, storage full or read-only)."""
+    """The database refused the statement (permission, integrity, or that it takes no writes)."""
+
+
+class StoreUnwritableError(StoreRefusedError):
+    """The database takes no writes at the moment: its storage is full, or it is read-only."""
 
 
 class LeadershipLostError(LedgerError):

@@ -1,7 +1,7 @@
 """The scheduler: does the ledger's chores, each at its own interval, in one process at a time.
 
     due tasks · held tasks · follow-ups · schedules · lost workers · lost messages · old workers · spent keys ·
-    partitions · the clock
+    partitions · seals · the clock
 
 One scheduler leads and the others stand by. Nothing depends on it being the only one: all that a chore does to a
 task is an append with an expected version. Leading only saves doing the work twice.
@@ -16,7 +16,6 @@ from secrets import SystemRandom
 import asyncpg
 import structlog
 
-from ledger.admitter import Admitter
 from ledger.bootstrap import Ledger
 from ledger.clock import synchronise
 from ledger.dead_letters.bulk_chore import BulkChore
@@ -25,9 +24,11 @@ from ledger.follow_ups import FollowUps
 from ledger.leader import still_leads, together, while_leading
 from ledger.outage import Outage
 from ledger.queries import query
+from ledger.queues.admitter import Admitter
 from ledger.reconciler import Reconciler
 from ledger.releaser import Releaser
-from ledger.schedule_firer import ScheduleFirer
+from ledger.schedules.firer import ScheduleFirer
+from ledger.seals.sealer import Sealer, seal_interval_seconds
 from ledger.settings import Settings
 from ledger.spent_keys import SpentKeys
 from ledger.sweeper import Sweeper
@@ -78,6 +79,7 @@ class Scheduler:
             Chore("sweep", settings.sweep_interval_seconds, self._sweeper.run_once),
             Chore("reconcile", reconcile_seconds(settings), Reconciler(ledger).run_once),
             Chore("bulk_acts", settings.scheduler_interval_seconds, BulkChore(ledger).run_once),
+            Chore("seal", seal_interval_seconds(settings), Sealer(ledger).run_once),
             Chore("forget_workers", _HOUR_SECONDS, self._sweeper.forget_old_workers),
             Chore("permits", _MINUTE_SECONDS, self._admitter.tidy),
             Chore("forget_idempotency_keys", _MINUTE_SECONDS, spent_keys.forget_idempotency_keys),

@@ -97,12 +97,15 @@ class Settings(BaseSettings):
     batches_at_once_max: int = Field(2, ge=1, le=100)
     json_depth_max: int = Field(64, ge=1, le=64)
     result_bytes_max: int = Field(1_048_576, ge=16, le=104_857_600)
+    as_of_seconds_max: float = Field(10.0, ge=0.01, le=3600)
     page_size_max: int = Field(500, ge=1, le=10_000)
     read_model_wait_seconds_max: float = Field(5.0, ge=0, le=300)
     wait_seconds_max: float = Field(60.0, ge=0, le=3600)
     waits_max: int = Field(1000, ge=1, le=100_000)
     streams_max: int = Field(200, ge=1, le=10_000)
     stream_heartbeat_seconds: float = Field(15.0, ge=0.05, le=300)
+    search_events_max: int = Field(100_000, ge=1, le=10_000_000)
+    search_bytes_max: int = Field(8_388_608, ge=1024, le=268_435_456)
 
     worker_queues: CommaList = ("default",)
     worker_concurrency: int = Field(50, ge=1, le=10_000)
@@ -132,6 +135,8 @@ class Settings(BaseSettings):
     reconcile_batch_size_max: int = Field(500, ge=1, le=10_000)
     dead_letter_interval_seconds: float = Field(2.0, ge=0.05, le=3600)
     dead_letter_body_bytes_max: int = Field(1_048_576, ge=1024, le=104_857_600)
+    seal_events_max: int = Field(10_000, ge=1, le=100_000)
+    seal_seconds: float = Field(60.0, ge=0, le=86_400)
 
     def masked(self) -> dict[str, Any]:
         """Return every setting with its value, passwords in URLs masked: fit for a log or a terminal."""

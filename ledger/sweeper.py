@@ -24,6 +24,7 @@ from ledger.task_words import Cause, TaskError
 log = structlog.get_logger()
 
 RESTART_GRACE_SECONDS = 10.0
+HOLD_BACK_SECONDS_MAX = 30.0
 _SESSION_GRACE_SECONDS_MIN = 3.0
 _BEATS_MISSED = 3
 _BREAKER_WORKERS_MIN = 3
@@ -44,9 +45,16 @@ class Sweeper:
 
     Args:
         restart_grace_seconds: how long after a start of the database no silent worker is judged.
+        hold_back_seconds_max: how long it holds back at most, however often it is interrupted.
     """
 
-    def __init__(self, ledger: Ledger, *, restart_grace_seconds: float = RESTART_GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        restart_grace_seconds: float = RESTART_GRACE_SECONDS,
+        hold_back_seconds_max: float = HOLD_BACK_SECONDS_MAX,
+    ) -> None:
         settings = ledger.settings
         self._ledger = ledger
         self._decider = BatchDecider(ledger, actor="sweeper")
@@ -55,12 +63,15 @@ class Sweeper:
             seconds=max(_BEATS_MISSED * settings.heartbeat_seconds, _SESSION_GRACE_SECONDS_MIN)
         )
         self._restart_grace = timedelta(seconds=restart_grace_seconds)
+        self._hold_back_seconds_max = hold_back_seconds_max
+        self._held_back_since: float | None = None
+        self._asked_at = 0.0
         self._holds_back_until = 0.0
         self._breaker_is_open = False  # only so that it is said once
 
     async def run_once(self) -> int:
         """Sweep every task of a lost worker; return how many tasks that were."""
-        if time.monotonic() < self._holds_back_until:
+        if self._is_held_back():
             return 0
         swept = 0
         after = _FIRST_PAGE
@@ -68,6 +79,7 @@ class Sweeper:
             rows = await self._lost_tasks(after)
             swept += await self._sweep(await self._without_spared(rows))
             if len(rows) < _PAGE_SIZE:
+                self._held_back_since = None
                 return swept
             after = rows[-1]["task_id"]
 
@@ -82,6 +94,18 @@ class Sweeper:
     async def forget_old_workers(self) -> int:
         """Remove the rows of workers that have been gone for a day; return how many those were."""
         return len(await fetch_rows(self._ledger.database, "forget_workers", _WORKERS_KEPT))
+
+    def _is_held_back(self) -> bool:
+        # A database that is interrupted again and again would hold it back for ever. Between two interruptions the
+        # living beat and the dead do not, so it judges all the same after a while. After an outage, when nobody
+        # has asked for long, that while begins anew.
+        now = time.monotonic()
+        if now >= self._holds_back_until:
+            return False
+        if self._held_back_since is None or now - self._asked_at > RESTART_GRACE_SECONDS:
+            self._held_back_since = now
+        self._asked_at = now
+        return now - self._held_back_since < self._hold_back_seconds_max
 
     async def _lost_tasks(self, after: UUID) -> Sequence[asyncpg.Record]:
         return await fetch_rows(

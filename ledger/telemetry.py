@@ -1,12 +1,39 @@
-"""Logs as events with fields, and the one page where their names are kept."""
+"""Logs as events with fields, metrics as text, and the one page where their names are kept."""
 
 import logging
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TextIO, cast
 
 import structlog
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A metric that goes up and down: its name, and a sentence for whoever reads it."""
+
+    name: str
+    help: str
+
+
+# Labels: invariant (its number), check (its name).
+INVARIANT_BREACHES = Gauge("ledger_invariant_breaches", "What the doctor found broken, counted up to 20 a check.")
+
+
+def gauge_lines(gauge: Gauge, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:
+    """Return a gauge and its samples, each with its labels, as lines of the Prometheus text format (0.0.4)."""
+    lines = [f"# HELP {gauge.name} {gauge.help}", f"# TYPE {gauge.name} gauge"]
+    for labels, value in samples:
+        text = ",".join(f'{name}="{_escaped(label)}"' for name, label in labels.items())
+        lines.append(f"{gauge.name}{{{text}}} {value:g}")
+    return lines
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def configure_logging(*, log_format: str = "console", level: str = "info", final: bool = True) -> None:

@@ -5,6 +5,7 @@ only one who folds into it, swaps it or makes it anew.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import asyncpg
@@ -30,6 +31,7 @@ LIVE = Generation(schema="projections", checkpoint_suffix="")
 NEXT = Generation(schema="projections_next", checkpoint_suffix=":next")
 
 
+_READERS_WAIT = 3  # the step of set_aside_statements from which on they do
 _MARK = re.compile(r"version (\d+)")
 
 
@@ -93,7 +95,7 @@ async def make_tables(connection: asyncpg.Connection, projection: Projection, ge
     await connection.execute(projection.table_statements)
     tables = list(projection.tables)
     sharing = (generation.schema, tables, f"version {projection.version}")
-    await _execute_all(connection, await connection.fetch(query("share_table_statements"), *sharing))
+    await _execute_all(connection, await _texts(connection, "share_table_statements", *sharing))
 
 
 async def analyze_tables(
@@ -104,26 +106,42 @@ async def analyze_tables(
     timeout_seconds: float | None = None,
 ) -> None:
     """Tell the planner what is in the generation's tables."""
-    analyses = await connection.fetch(query("analyze_statements"), generation.schema, list(projection.tables))
+    analyses = await _texts(connection, "analyze_statements", generation.schema, list(projection.tables))
     await _execute_all(connection, analyses, timeout_seconds=timeout_seconds)
 
 
 async def drop_tables(connection: asyncpg.Connection, projection: Projection, generation: Generation) -> None:
     """Drop the generation's tables, as far as they exist."""
     tables = list(projection.tables)
-    await _execute_all(
-        connection, await connection.fetch(query("drop_table_statements"), generation.schema, tables)
-    )
+    await _execute_all(connection, await _texts(connection, "drop_table_statements", generation.schema, tables))
 
 
-async def move_tables(connection: asyncpg.Connection, projection: Projection, *, to: Generation) -> None:
-    """Move the next generation's tables, with everything that belongs to them."""
-    moves = (NEXT.schema, to.schema, list(projection.tables))
-    await _execute_all(connection, await connection.fetch(query("move_table_statements"), *moves))
+async def prepare_replacement(connection: asyncpg.Connection, projection: Projection) -> str:
+    """Free the names of what belongs to the live tables, and return the statements that replace the tables.
+
+    A vacuum gives way only after deadlock_timeout: that is waited for here, where readers do not wait as well.
+
+    They are all known beforehand and sent at once, because readers wait while they run. The old tables are set
+    aside, because the files of a large one take long to remove: drop_past does that.
+    """
+    tables = list(projection.tables)
+    aside = await connection.fetch(query("set_aside_statements"), LIVE.schema, tables, NEXT.schema)
+    moves = await _texts(connection, "move_table_statements", NEXT.schema, LIVE.schema, tables)
+    await _execute_all(connection, [row["statement"] for row in aside if row["step"] < _READERS_WAIT])
+    return "; ".join([*(row["statement"] for row in aside if row["step"] == _READERS_WAIT), *moves])
+
+
+async def drop_past(connection: asyncpg.Connection) -> None:
+    """Drop the tables that swaps have set aside."""
+    await _execute_all(connection, await _texts(connection, "drop_past_statements", NEXT.schema))
+
+
+async def _texts(connection: asyncpg.Connection, name: str, *arguments: object) -> list[str]:
+    return [str(row[0]) for row in await connection.fetch(query(name), *arguments)]
 
 
 async def _execute_all(
-    connection: asyncpg.Connection, rows: list[asyncpg.Record], *, timeout_seconds: float | None = None
+    connection: asyncpg.Connection, statements: Iterable[str], *, timeout_seconds: float | None = None
 ) -> None:
-    for (statement,) in rows:
+    for statement in statements:
         await connection.execute(statement, timeout=timeout_seconds)

@@ -69,6 +69,9 @@ class SqlProjection:
     `batch` is a table of events in the order of task and version: task_id, version, position, type, data,
     recorded_at, correlation_id. The statement must not care whether it gets a task's events in one batch or in
     many: so it also folds the whole log, in ranges of tasks side by side.
+
+    `plain_statement` may fold the streams of an ordinary shape in a shorter way, where the tables have no row of
+    their tasks yet: it takes the first task, the last one and a position, and returns the other tasks or NULL.
     """
 
     name: str
@@ -78,6 +81,7 @@ class SqlProjection:
     table_statements: str
     index_statements: Sequence[str]
     fold_statement: str
+    plain_statement: str = ""
     difference_statement: str = ""
 
     async def fold(
@@ -90,9 +94,20 @@ class SqlProjection:
     async def fold_tasks(
         self, connection: asyncpg.Connection, *, first: UUID, last: UUID, upto: int, timeout_seconds: float | None
     ) -> None:
-        """Fold the whole streams from one task to another (both included), up to a position."""
-        statement = _complete("batch_of_tasks", self.fold_statement)
-        await connection.execute(statement, first, last, upto, timeout=timeout_seconds)
+        """Fold the whole streams from one task to another (both included), up to a position.
+
+        The tables have no row of these tasks yet.
+        """
+        if not self.plain_statement:
+            statement = _complete("batch_of_tasks", self.fold_statement)
+            await connection.execute(statement, first, last, upto, timeout=timeout_seconds)
+            return
+        await connection.execute(query("plan_for_plain_streams"))
+        rest = await connection.fetchval(self.plain_statement, first, last, upto, timeout=timeout_seconds)
+        await connection.execute(query("plan_for_batches"))
+        if rest:
+            statement = _complete("batch_of_streams", self.fold_statement)
+            await connection.execute(statement, rest, upto, timeout=timeout_seconds)
 
 
 Apply = Callable[[asyncpg.Connection, Sequence[RecordedEvent]], Awaitable[None]]
@@ -127,7 +142,7 @@ class PythonProjection:
 
 @cache
 def sql_parts(name: str) -> Mapping[str, str]:
-    """Return the parts of sql/projections/<name>.sql: `table`, `indexes`, `fold`, `differences`."""
+    """Return the parts of sql/projections/<name>.sql: `table`, `indexes`, `fold`, `plain`, `differences`."""
     file = next(file for file in sql_files("projections") if file.name == f"{name}.sql")
     parts = _PART.split(file.read_text("utf-8"))
     return {part: text.strip() for part, text in zip(parts[1::2], parts[2::2], strict=True)}

@@ -1,8 +1,9 @@
 """The rebuild: makes the next generation of a read model beside the live one, catches up, and swaps them.
 
 Meanwhile writers append, the projector folds into the live generation and readers read it. Only the swap makes
-them wait, for one short transaction. Whatever ends a rebuild before that leaves the live generation as it was,
-and the next rebuild clears away what is left of it.
+them wait, for one short transaction. Whatever ends a rebuild before that leaves the live generation as it was.
+The next rebuild goes on where a killed one, or one that lost the database, left off; after any other error it
+begins anew.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,20 +12,27 @@ from dataclasses import dataclass
 import asyncpg
 
 from ledger.bootstrap import Ledger
-from ledger.errors import UnknownEventTypeError
+from ledger.errors import StoreRefusedError, UnknownEventTypeError
 from ledger.leader import leading, together
 from ledger.queries import query
 from projections.batch import fold_next_batch
-from projections.errors import RebuildInProgressError
-from projections.generation import NEXT, analyze_tables, enter, make_tables
+from projections.errors import ReadModelOutOfStepError, RebuildInProgressError
+from projections.generation import NEXT, analyze_tables, drop_past, enter
 from projections.progress import Phase, Progress, ProgressMeter
 from projections.projection import Projection, SqlProjection
 from projections.slices import Slices
+from projections.steps import forget_steps, note_index, note_slice, take_up
 from projections.swap import swap
 
 # Nothing may run for ever, but what takes long on a large ledger must not be cut short either.
 STEP_SECONDS_MAX = 6 * 3600.0
 _CATCH_UP_EVENTS_MAX = 20_000
+_HOPELESS = (
+    UnknownEventTypeError,
+    ReadModelOutOfStepError,
+    StoreRefusedError,
+    asyncpg.IntegrityConstraintViolationError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +79,17 @@ async def rebuild(
     async with leading(ledger.database, rebuild_role(projection)) as connection:
         if connection is None:
             raise RebuildInProgressError(projection.name)
-        await _make(ledger, connection, projection, meter=meter, effort=effort or Effort())
-        await _catch_up(ledger, connection, projection, meter)
-        meter.enter(Phase.SWAPPING)
-        swapped = await swap(connection, projection)
+        await drop_past(connection)  # of a rebuild that ended between its swap and this
+        try:
+            await _make(ledger, connection, projection, meter=meter, effort=effort or Effort())
+            await _catch_up(ledger, connection, projection, meter)
+            meter.enter(Phase.SWAPPING)
+            swapped = await swap(connection, projection)
+        except _HOPELESS:
+            await forget_steps(connection, projection)
+            raise
         meter.add(swapped.events)
+        await drop_past(connection)
     meter.enter(Phase.DONE)
     return Rebuilt(meter.events_done, swapped.position, meter.seconds, swapped.seconds)
 
@@ -83,24 +97,22 @@ async def rebuild(
 async def _make(
     ledger: Ledger, connection: asyncpg.Connection, projection: Projection, *, meter: ProgressMeter, effort: Effort
 ) -> None:
-    horizon = await ledger.store.safe_position()
+    done = await take_up(connection, projection)
+    horizon = done.horizon or await ledger.store.safe_position()
     meter.expect(await _count_events(connection, projection, horizon=horizon))
-    checkpoint = NEXT.checkpoint_of(projection)
-    async with connection.transaction(isolation="read_committed"):
-        await make_tables(connection, projection, NEXT)
-        await connection.execute(query("set_checkpoint"), checkpoint, 0)
     if isinstance(projection, SqlProjection):
-        slices = Slices(events_per_slice=effort.events_per_slice)
-        await together(
-            *(
+        if done.position == 0:
+            slices = Slices(events_per_slice=effort.events_per_slice, done=done.slices)
+            folds = (
                 _fold_slices(ledger, projection, slices, horizon=horizon, meter=meter)
                 for _ in range(effort.sessions)
             )
-        )
-        await connection.execute(query("set_checkpoint"), checkpoint, horizon)
+            await together(*folds)
+            await connection.execute(query("set_checkpoint"), NEXT.checkpoint_of(projection), horizon)
         meter.enter(Phase.INDEXING)
-    statements = iter(projection.index_statements)
-    await together(*(_make_indexes(ledger, projection, statements) for _ in range(effort.sessions)))
+    statements = enumerate(projection.index_statements)
+    left = iter([(number, statement) for number, statement in statements if number not in done.indexes])
+    await together(*(_make_indexes(ledger, projection, left) for _ in range(effort.sessions)))
     async with connection.transaction(isolation="read_committed"):
         await connection.execute(query("allow_long_statements"))
         await analyze_tables(connection, projection, NEXT, timeout_seconds=STEP_SECONDS_MAX)
@@ -131,16 +143,18 @@ async def _fold_slices(
                     upto=horizon,
                     timeout_seconds=STEP_SECONDS_MAX,
                 )
+                await note_slice(connection, projection, portion, horizon=horizon)
             meter.add(slices.events_per_slice)
 
 
-async def _make_indexes(ledger: Ledger, projection: Projection, statements: Iterator[str]) -> None:
+async def _make_indexes(ledger: Ledger, projection: Projection, statements: Iterator[tuple[int, str]]) -> None:
     async with ledger.database.dedicated() as connection:
-        for statement in statements:  # each session takes the next one
+        for number, statement in statements:  # each session takes the next one
             async with connection.transaction(isolation="read_committed"):
                 await connection.execute(query("allow_long_statements"))
                 await enter(connection, projection, NEXT)
                 await connection.execute(statement, timeout=STEP_SECONDS_MAX)
+                await note_index(connection, projection, number)
 
 
 async def _catch_up(

@@ -10,8 +10,9 @@ import asyncpg
 from ledger.queries import query
 from projections.batch import fold_next_batch
 from projections.errors import ReadModelBusyError
-from projections.generation import LIVE, NEXT, drop_tables, lock_checkpoint, move_tables
+from projections.generation import LIVE, NEXT, lock_checkpoint, prepare_replacement
 from projections.projection import Projection
+from projections.steps import forget_steps
 
 _TRIES_MAX = 60
 _PAUSE_SECONDS_MAX = 1.0
@@ -42,8 +43,11 @@ async def swap(connection: asyncpg.Connection, projection: Projection) -> Swappe
             async with connection.transaction(isolation="read_committed"):
                 position, events = await _fold_the_rest(connection, projection)
                 await connection.execute(query("bound_lock_wait"))
+                await connection.execute(query("set_checkpoint"), LIVE.checkpoint_of(projection), position)
+                await forget_steps(connection, projection)
+                replacement = await prepare_replacement(connection, projection)
                 began_at = time.monotonic()
-                await _replace_live(connection, projection, position=position)
+                await connection.execute(replacement)  # from here on every reader waits
             return Swapped(position, events, time.monotonic() - began_at)
         except asyncpg.LockNotAvailableError:
             await asyncio.sleep(_random.uniform(0, _PAUSE_SECONDS_MAX))
@@ -61,10 +65,3 @@ async def _fold_the_rest(connection: asyncpg.Connection, projection: Projection)
         if batch.events == 0:
             return batch.position, events
         events += batch.events
-
-
-async def _replace_live(connection: asyncpg.Connection, projection: Projection, *, position: int) -> None:
-    await drop_tables(connection, projection, LIVE)  # from here on every reader waits
-    await move_tables(connection, projection, to=LIVE)
-    await connection.execute(query("set_checkpoint"), LIVE.checkpoint_of(projection), position)
-    await connection.execute(query("drop_checkpoint"), NEXT.checkpoint_of(projection))

@@ -26,5 +26,6 @@ TASK_STATUS = SqlProjection(
     table_statements=_PARTS["table"],
     index_statements=statements_of(_PARTS["indexes"]),
     fold_statement=_PARTS["fold"],
+    plain_statement=_PARTS["plain"],
     difference_statement=_PARTS["differences"],
 )

@@ -1,7 +1,6 @@
 """The verification: folds the ledger again and compares the outcome with the live read model, row by row."""
 
 from dataclasses import dataclass
-from uuid import UUID
 
 import asyncpg
 
@@ -11,7 +10,8 @@ from ledger.queries import query
 from projections.errors import NotVerifiableError, ReadModelMissingError, RebuildInProgressError
 from projections.generation import LIVE, read_version
 from projections.projection import Projection, SqlProjection
-from projections.rebuild import STEP_SECONDS_MAX, rebuild_role
+from projections.rebuild import STEP_SECONDS_MAX, Effort, rebuild_role
+from projections.slices import Slices
 
 DIFFERENCES_MAX = 1000
 _SCRATCH = "pg_temp"
@@ -74,10 +74,15 @@ async def _differences(connection: asyncpg.Connection, projection: Projection) -
 
 
 async def _fold_all(connection: asyncpg.Connection, projection: Projection, *, upto: int) -> None:
-    if isinstance(projection, SqlProjection):
-        first, last = UUID(int=0), UUID(int=2**128 - 1)
-        await projection.fold_tasks(
-            connection, first=first, last=last, upto=upto, timeout_seconds=STEP_SECONDS_MAX
-        )
+    if not isinstance(projection, SqlProjection):
+        await projection.fold(connection, after=0, upto=upto, timeout_seconds=STEP_SECONDS_MAX)
         return
-    await projection.fold(connection, after=0, upto=upto, timeout_seconds=STEP_SECONDS_MAX)
+    slices = Slices(events_per_slice=Effort().events_per_slice)
+    while (portion := await slices.next(connection, timeout_seconds=STEP_SECONDS_MAX)) is not None:
+        await projection.fold_tasks(
+            connection,
+            first=portion.first,
+            last=portion.last,
+            upto=upto,
+            timeout_seconds=STEP_SECONDS_MAX,
+        )

@@ -16,7 +16,7 @@ from ledger.errors import (
     TaskStateError,
     WrongExpectedVersionError,
 )
-from ledger.queue_policies import QueuePolicies
+from ledger.queues.policies import QueuePolicies
 from ledger.store.port import EventStore
 from ledger.store.records import Origin, RecordedEvent
 from ledger.task import Task

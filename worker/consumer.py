@@ -26,7 +26,7 @@ from ledger.errors import (
     UnknownEventTypeError,
 )
 from ledger.messages import incoming
-from ledger.queue_policies import QueuePolicies
+from ledger.queues.policies import QueuePolicies
 from ledger.settings import Settings
 from ledger.store.connection import Database
 from ledger.store.port import EventStore

@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from ledger.bootstrap import Ledger
 from ledger.errors import ConfigurationError, InvalidValueError
-from ledger.schedule import (
+from ledger.schedules.commands import Kept, Schedules
+from ledger.schedules.schedule import (
     DEFAULT_TIME_ZONE,
     Backfill,
     Overlap,
@@ -22,7 +23,6 @@ from ledger.schedule import (
     TaskTemplate,
     check_definition,
 )
-from ledger.schedules import Kept, Schedules
 from ledger.store.records import Origin
 from worker.registry import Handler, Registry
 from worker.signature import Function, name_of

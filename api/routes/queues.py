@@ -15,7 +15,8 @@ from api.queue_schemas import ChangesQuery, QueueSettingsGiven, ReasonQuery
 from api.schemas import Reason
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError
-from ledger.queue_settings import (
+from ledger.queues.listing import list_queues, show_queue
+from ledger.queues.settings import (
     QueueSettings,
     check_queue_name,
     list_changes,
@@ -24,7 +25,6 @@ from ledger.queue_settings import (
     resume,
     set_policy,
 )
-from ledger.work_queues import list_queues, show_queue
 
 _QUEUE = "/queues/{name}"
 

@@ -29,8 +29,8 @@ from api.schedule_schemas import (
 from api.schemas import Reason
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError
-from ledger.schedule import Schedule, check_name
-from ledger.schedules import Schedules
+from ledger.schedules.commands import Schedules
+from ledger.schedules.schedule import Schedule, check_name
 
 PATH = "/schedules"
 _ONE = f"{PATH}/{{name}}"

@@ -1,36 +1,44 @@
 """GET /tasks and below: what became of the tasks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
 import orjson
 from fastapi import FastAPI, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
-from api.answers import Explained, History, TaskPage, TaskShown, TaskStatus
+from api.answers import Explained, History, TaskDiff, TaskPage, TaskShown, TaskStatus
+from api.as_of import AsOfQuery, DiffQuery
 from api.conditions import APPLIED_HEADER, MIN_POSITION_HEADER, Conditions, header_parameters, tag_of
 from api.cursor import decode_cursor, encode_cursor
-from api.errors import InvalidRequestError, Part
+from api.errors import InvalidRequestError, Part, refused_in
 from api.json_response import JsonResponse
+from api.ledger_past import LedgerPast
 from api.long_poll import LongPoll
 from api.openapi import problems
 from api.places import Places
-from api.read_model import TaskFilter, TaskReader, TaskView
+from api.read_model import TaskFilter, TaskReader, TaskSummary, TaskView
 from api.read_model_progress import ReadModelProgress
 from api.routes.submit import POSITION_HEADER
 from api.schemas import VERSION_MAX, HistoryQuery, ListQuery
 from api.tail import Tail
+from api.task_past import TaskPast, TaskThen
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError, TaskNotFoundError
-from ledger.facts import explain_task
+from ledger.explanation.facts import explain_task
 from ledger.store.records import RecordedEvent, StaleWrite
 from ledger.task_words import Status
 
-SinceVersion = Annotated[
-    int | None, Query(ge=0, le=VERSION_MAX, description="The version of the task that the client knows.")
-]
+
+class TaskQuery(AsOfQuery):
+    """A task as it was, or as it is once it is not what the client knows."""
+
+    since_version: int | None = Field(
+        None, ge=0, le=VERSION_MAX, description="The version that the client knows, for `Prefer: wait`."
+    )
 
 
 class TaskRoutes:
@@ -41,6 +49,8 @@ class TaskRoutes:
         self._settings = ledger.settings
         self._store = ledger.store
         self._reader = TaskReader(ledger)
+        self._past = TaskPast(ledger)
+        self._ledger_past = LedgerPast(ledger)
         places = Places(ledger.settings.waits_max, setting="LEDGER_WAITS_MAX")
         self._progress = ReadModelProgress(ledger, places)
         self._long_poll = LongPoll(ledger, self._reader, tail, places)
@@ -70,13 +80,13 @@ class TaskRoutes:
         for path, look, shape in (
             ("/tasks/{task_id}/events", self.events, History),
             ("/tasks/{task_id}/explain", self.explain, Explained),
+            ("/tasks/{task_id}/diff", self.diff, TaskDiff),
         ):
             app.add_api_route(path, look, tags=["tasks"], response_model=shape, responses=problems(400, 404, 503))
 
     async def list(self, asked: Annotated[ListQuery, Query()], request: Request) -> JsonResponse:
-        """List tasks, newest first."""
+        """List tasks, as they are or as they were, newest first."""
         self._check_limit(asked.limit)
-        conditions = Conditions.of(request.headers)
         task_filter = TaskFilter(
             statuses=asked.status or None,
             kind=asked.kind,
@@ -84,37 +94,38 @@ class TaskRoutes:
             tags=asked.tag or None,
             created_after=asked.created_after,
             created_before=asked.created_before,
+            as_of=asked.as_of,
         )
         below = None if asked.cursor is None else decode_cursor(asked.cursor, task_filter)
-        if conditions.position_min:
+        conditions = Conditions.of(request.headers)
+        if conditions.position_min and asked.as_of is None:
             await self._progress.reach(conditions.position_min, request)
-        found = await self._reader.list(task_filter, below=below, limit=asked.limit + 1)
+        found = await self._listed(task_filter, below=below, limit=asked.limit + 1)
         page = found[: asked.limit]
         cursor = encode_cursor(page[-1].task_id, task_filter) if len(found) > len(page) else None
         return JsonResponse({"tasks": page, "next_cursor": cursor})
 
-    async def show(self, task_id: UUID, request: Request, since_version: SinceVersion = None) -> Response:
-        """Show everything known about a task, late writes that were refused included.
+    async def show(self, task_id: UUID, asked: Annotated[TaskQuery, Query()], request: Request) -> Response:
+        """Show everything known about a task, or that was: late writes that were refused included.
 
         With `Prefer: wait` it is answered when the task has another version than the client knows, or when the
         time is over.
         """
-        conditions = Conditions.of(request.headers, since_version=since_version)
-        task, applied = await self._find(task_id, conditions, request, compared=_version)
-        refused = await self._store.read_stale_writes(task_id)
-        shown = {name: getattr(task, name) for name in _SHOWN}
-        body = {**shown, "stale_writes": [stale_write_body(write) for write in refused]}
-        tag = tag_of(task_id, task.version, late_writes=len(refused))
-        return _conditional(body, tag, conditions, headers=_told(task, applied))
+        conditions = Conditions.of(request.headers, since_version=asked.since_version)
+        then, headers = await self._find(task_id, asked, conditions, request, compared=_version)
+        refused = [write for write in await self._store.read_stale_writes(task_id) if then.was_refused(write)]
+        tag = tag_of(task_id, then.task.version, late_writes=len(refused))
+        return _conditional(task_body(then, refused), tag, conditions, headers=headers)
 
-    async def status(self, task_id: UUID, request: Request, since_version: SinceVersion = None) -> Response:
-        """Show the status of a task.
+    async def status(self, task_id: UUID, asked: Annotated[TaskQuery, Query()], request: Request) -> Response:
+        """Show the status of a task, or which one it had.
 
         With `Prefer: wait` it is answered when the status is another than at the version that the client knows,
         or when the time is over.
         """
-        conditions = Conditions.of(request.headers, since_version=since_version)
-        task, applied = await self._find(task_id, conditions, request, compared=_status)
+        conditions = Conditions.of(request.headers, since_version=asked.since_version)
+        then, headers = await self._find(task_id, asked, conditions, request, compared=_status)
+        task = then.task
         body = {
             "task_id": task.task_id,
             "status": task.status,
@@ -123,7 +134,12 @@ class TaskRoutes:
             "created_at": task.created_at,
             "updated_at": task.updated_at,
         }
-        return _conditional(body, tag_of(task_id, task.version), conditions, headers=_told(task, applied))
+        return _conditional(body, tag_of(task_id, task.version), conditions, headers=headers)
+
+    async def diff(self, task_id: UUID, asked: Annotated[DiffQuery, Query()]) -> JsonResponse:
+        """Show which fields of a task are not what they were at an earlier moment."""
+        with refused_in(Part.QUERY):
+            return JsonResponse(await self._past.diff(task_id, asked))
 
     async def explain(self, task_id: UUID) -> JsonResponse:
         """Say why a task is not running, how it runs, or why it ended."""
@@ -141,13 +157,29 @@ class TaskRoutes:
             {"events": [event_body(event) for event in page], "next_after_version": next_after_version}
         )
 
+    async def _listed(self, task_filter: TaskFilter, *, below: UUID | None, limit: int) -> Sequence[TaskSummary]:
+        if task_filter.as_of is None:
+            return await self._reader.list(task_filter, below=below, limit=limit)
+        with refused_in(Part.QUERY):
+            return await self._ledger_past.list(task_filter, as_of=task_filter.as_of, below=below, limit=limit)
+
     async def _find(
-        self, task_id: UUID, conditions: Conditions, request: Request, *, compared: Callable[[TaskView], object]
-    ) -> tuple[TaskView, float | None]:
-        asked = conditions.wait_seconds
-        seconds = None if asked is None else min(asked, self._settings.wait_seconds_max)
-        found = await self._long_poll.find(task_id, conditions, request, seconds=seconds, compared=compared)
-        return found, seconds
+        self,
+        task_id: UUID,
+        asked: TaskQuery,
+        conditions: Conditions,
+        request: Request,
+        *,
+        compared: Callable[[TaskView], object],
+    ) -> tuple[TaskThen, Mapping[str, str]]:
+        if asked.is_past:
+            with refused_in(Part.QUERY):
+                return await self._past.find(task_id, asked), {}
+        wanted = conditions.wait_seconds
+        seconds = None if wanted is None else min(wanted, self._settings.wait_seconds_max)
+        task = await self._long_poll.find(task_id, conditions, request, seconds=seconds, compared=compared)
+        waited = {} if seconds is None else {APPLIED_HEADER: f"wait={seconds:g}"}
+        return TaskThen(task, None), {POSITION_HEADER: str(task.position), **waited}
 
     def _check_limit(self, limit: int) -> None:
         if limit > self._settings.page_size_max:
@@ -167,11 +199,6 @@ def _conditional(
     return JsonResponse(body, headers=headers)
 
 
-def _told(task: TaskView, applied: float | None) -> dict[str, str]:
-    waited = {} if applied is None else {APPLIED_HEADER: f"wait={applied:g}"}
-    return {POSITION_HEADER: str(task.position), **waited}
-
-
 def _version(task: TaskView) -> object:
     return task.version
 
@@ -186,6 +213,12 @@ def _outcome(task: TaskView) -> object:
     if task.status == Status.FAILED and task.error is not None:
         return task.error.get("message")
     return None
+
+
+def task_body(then: TaskThen, refused: Sequence[StaleWrite]) -> dict[str, object]:
+    """Return a task as the API shows it, with those of its refused writes that were refused by then."""
+    shown: dict[str, object] = {name: getattr(then.task, name) for name in _SHOWN}
+    return {**shown, "stale_writes": [stale_write_body(write) for write in refused if then.was_refused(write)]}
 
 
 def event_body(event: RecordedEvent) -> dict[str, object]:

@@ -131,7 +131,7 @@ class BulkChore:
         if task is None or not is_its_letter or bulk.state is not BulkState.RUNNING:
             return False
         decision = self._acts.decision(bulk.act, bulk.intent)
-        await self._ledger.commands.append_decision(task, decision, origin=bulk.intent.origin)
+        await self._ledger.commands.append_decision(task, decision, origin=bulk.intent.origin.within(stream))
         return True
 
     async def _act_on_message(self, bulk: BulkAct, letter_id: UUID) -> bool:

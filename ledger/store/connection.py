@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import asyncpg
 
-from ledger.errors import StoreRefusedError, StoreUnavailableError
+from ledger.errors import StoreRefusedError, StoreUnavailableError, StoreUnwritableError
 from ledger.settings import Settings, masked_url
 
 _UNAVAILABLE = (
@@ -20,14 +20,18 @@ _UNAVAILABLE = (
     asyncpg.TooManyConnectionsError,
 )
 
+_UNWRITABLE = (asyncpg.ReadOnlySQLTransactionError, asyncpg.InsufficientResourcesError)
+
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn asyncpg's errors into StoreUnavailableError and StoreRefusedError."""
+    """Turn asyncpg's errors into StoreUnavailableError, StoreUnwritableError and StoreRefusedError."""
     try:
         yield
     except _UNAVAILABLE as error:
         raise StoreUnavailableError(f"the database is out of reach: {_reason(error)}") from error
+    except _UNWRITABLE as error:
+        raise StoreUnwritableError(f"the database takes no writes: {_reason(error)}") from error
     except asyncpg.PostgresError as error:
         raise StoreRefusedError(f"the database refused: {error}") from error
 

@@ -1,7 +1,7 @@
 """The shapes of an event on its way into the ledger and back out of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -12,7 +12,8 @@ class Origin:
 
     Attributes:
         actor: who decided it, for example `client`, `worker:<id>`, `sweeper`, `user:<name>`.
-        correlation_id: the whole story that it belongs to; the task's own id where a caller gives none.
+        correlation_id: the whole story that it belongs to; where a caller gives none, that of the submission, and
+            for a submission the task's own id.
         causation_id: what caused it, for example the `task_id:version` of an event.
         traceparent: the W3C trace context of the caller.
     """
@@ -21,6 +22,10 @@ class Origin:
     correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
+
+    def within(self, stream: Sequence["RecordedEvent"]) -> "Origin":
+        """Return it in the story that a stream of at least one event belongs to, unless it has one of its own."""
+        return self if self.correlation_id else replace(self, correlation_id=stream[0].correlation_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ CREATE TABLE ledger.dead_letters (
 );
 
 CREATE INDEX dead_letters_newest ON ledger.dead_letters (collected_at, letter_id);
+CREATE INDEX dead_letters_of_task ON ledger.dead_letters (task_id) WHERE task_id IS NOT NULL;
 CREATE INDEX dead_letters_same ON ledger.dead_letters (body_sha256, message_id);
 
 -- What was done about a message, once for all: a message that dies again is another letter.

@@ -30,7 +30,7 @@ SELECT relation.oid::regclass::text, 'the trigger that refuses every change is m
   FROM pg_class AS relation
  WHERE relation.oid IN ('ledger.stale_writes'::regclass, 'ledger.queue_changes'::regclass,
                         'ledger.schedule_changes'::regclass, 'ledger.dead_letters'::regclass,
-                        'ledger.dead_letter_acts'::regclass)
+                        'ledger.dead_letter_acts'::regclass, 'ledger.seals'::regclass)
    AND NOT EXISTS (SELECT FROM pg_trigger AS guard
                     WHERE guard.tgrelid = relation.oid AND guard.tgenabled = 'A' AND guard.tgname = 'refuse_change')
  ORDER BY 1
@@ -133,3 +133,27 @@ SELECT event_id AS id, format('recorded at %s, not published', recorded_at) AS f
          LIMIT $1) AS event
  WHERE recorded_at < statement_timestamp() - $2::interval
  ORDER BY position;
+
+-- name: unchained_seals
+-- Invariant 7: each seal follows the one before it.
+SELECT number::text AS id, 'it does not follow the seal before it' AS found
+  FROM (SELECT number, after_position, previous_hash,
+               lag(number, 1, 0::bigint) OVER chain AS last_number,
+               lag(upto_position, 1, 0::bigint) OVER chain AS last_upto,
+               lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER chain AS last_hash
+          FROM ledger.seals
+        WINDOW chain AS (ORDER BY number)) AS seal
+ WHERE (number, after_position, previous_hash) IS DISTINCT FROM (last_number + 1, last_upto, last_hash)
+ ORDER BY number
+ LIMIT $1;
+
+-- name: miscounted_seals
+-- Invariant 7: as many events as were sealed are there.
+SELECT seal.number::text AS id, format('%s events were sealed, %s are there', seal.events, present.events) AS found
+  FROM ledger.seals AS seal
+ CROSS JOIN LATERAL (
+       SELECT count(*) AS events FROM ledger.events
+        WHERE position > seal.after_position AND position <= seal.upto_position) AS present
+ WHERE seal.events <> present.events
+ ORDER BY seal.number
+ LIMIT $1;

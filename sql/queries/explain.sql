@@ -52,7 +52,7 @@ SELECT count(*) AS ahead
 
 -- name: tenants_before
 -- The tenants with tasks that the queue $1 holds back whose turn comes before that of the tenant $2, up to $3 of them:
--- those that have used less of their share, by name where that is equal (ledger/admission.py has the rule).
+-- those that have used less of their share, by name where that is equal (ledger/queues/admission.py has the rule).
 SELECT waiting.tenant
   FROM (SELECT DISTINCT coalesce(tenant, '') AS tenant
           FROM projections.task_status
@@ -64,3 +64,12 @@ SELECT waiting.tenant
        < (greatest(own.finish_time, queue.virtual_time), $2::text COLLATE "C")
  ORDER BY greatest(share.finish_time, queue.virtual_time), waiting.tenant
  LIMIT $3::integer;
+
+-- name: dead_message_of_task
+-- The message that made a task ready with its event of version $2, if a worker refused it and nobody has acted on it.
+SELECT letter_id::text AS letter_id, reason, collected_at
+  FROM ledger.dead_letters AS letter
+ WHERE task_id = $1 AND task_version = $2
+   AND NOT EXISTS (SELECT FROM ledger.dead_letter_acts AS act WHERE act.letter_id = letter.letter_id)
+ ORDER BY collected_at DESC
+ LIMIT 1;

@@ -16,6 +16,15 @@ WITH batch AS (
      ORDER BY task_id, version
 )
 
+-- name: batch_of_streams
+-- The beginning of a fold statement: the whole streams of these tasks, up to a position.
+WITH batch AS (
+    SELECT task_id, version, position, type, data, recorded_at, correlation_id
+      FROM ledger.events
+     WHERE task_id = ANY ($1::uuid[]) AND position <= $2
+     ORDER BY task_id, version
+)
+
 -- name: enter_generation
 -- For this transaction: read models are found in schema $1, and a fold is planned for what it is, a batch. It looks
 -- up rows by key and never reads a whole table, however few events the planner's statistics know of; it takes events
@@ -25,6 +34,16 @@ SELECT set_config('search_path', $1, true), set_config('plan_cache_mode', 'force
        set_config('enable_seqscan', 'off', true), set_config('enable_hashagg', 'off', true),
        set_config('max_parallel_workers_per_gather', '0', true), set_config('work_mem', '64MB', true),
        set_config('synchronous_commit', 'off', true);
+
+-- name: plan_for_plain_streams
+-- For this transaction: streams are read along the key and met side by side, whatever the statistics say.
+SELECT set_config('enable_mergejoin', 'on', true), set_config('enable_nestloop', 'off', true),
+       set_config('enable_bitmapscan', 'off', true), set_config('enable_sort', 'off', true);
+
+-- name: plan_for_batches
+-- For this transaction: a batch looks up rows by key (again).
+SELECT set_config('enable_mergejoin', 'off', true), set_config('enable_nestloop', 'on', true),
+       set_config('enable_bitmapscan', 'on', true), set_config('enable_sort', 'on', true);
 
 -- name: allow_long_statements
 -- For this transaction: the server does not cut short what is known to take long; several sessions share the work, so
@@ -57,6 +76,14 @@ ON CONFLICT (name) DO UPDATE SET position = excluded.position, updated_at = cloc
 -- name: drop_checkpoint
 -- For a generation that is no more.
 DELETE FROM ledger.checkpoints WHERE name = $1;
+
+-- name: steps_done
+-- The steps of a rebuild that are done, each with the horizon that it folded up to.
+SELECT name, position FROM ledger.checkpoints WHERE starts_with(name, $1);
+
+-- name: forget_steps
+-- For a rebuild that is done, or begins anew.
+DELETE FROM ledger.checkpoints WHERE starts_with(name, $1);
 
 -- name: next_batch
 -- The end and the size of the next batch of at most $3 events, and the first event in it that the fold does not know:
@@ -106,6 +133,51 @@ SELECT format('DROP TABLE IF EXISTS %I.%I', $1::text, name) FROM unnest($2::text
 -- name: move_table_statements
 -- The statements that move these tables from one schema to another.
 SELECT format('ALTER TABLE %I.%I SET SCHEMA %I', $1::text, name, $2::text) FROM unnest($3::text[]) AS tables (name);
+
+-- name: set_aside_statements
+-- The statements that free the names of these tables of a schema. Under the eyes of their readers: wait until no vacuum
+-- works on them, nor on those of schema $3 that take their place, and rename what belongs to them. Then, as step 3,
+-- rename the tables themselves and move them to schema $3; while that waits for a lock, readers wait behind it.
+WITH past AS (
+    SELECT class.oid, class.relname AS name
+      FROM pg_class AS class
+      JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+     WHERE namespace.nspname = $1 AND class.relname = ANY ($2::text[])
+), belongings AS (
+    SELECT 'INDEX' AS kind, class.relname AS name, class.oid
+      FROM pg_index AS index
+      JOIN pg_class AS class ON class.oid = index.indexrelid
+     WHERE index.indrelid IN (SELECT oid FROM past)
+     UNION ALL
+    SELECT 'SEQUENCE', class.relname, class.oid
+      FROM pg_depend AS depends
+      JOIN pg_class AS class ON class.oid = depends.objid AND class.relkind = 'S'
+     WHERE depends.classid = 'pg_class'::regclass AND depends.refclassid = 'pg_class'::regclass
+       AND depends.deptype IN ('a', 'i') AND depends.refobjid IN (SELECT oid FROM past)
+     UNION ALL
+    SELECT 'STATISTICS', stxname, oid FROM pg_statistic_ext WHERE stxrelid IN (SELECT oid FROM past)
+)
+SELECT 1 AS step, format('LOCK TABLE %I.%I IN SHARE UPDATE EXCLUSIVE MODE', $1::text, name) AS statement
+  FROM past
+ UNION ALL
+SELECT 1, format('LOCK TABLE %I.%I IN ACCESS EXCLUSIVE MODE', $3::text, name)
+  FROM unnest($2::text[]) AS tables (name)
+ UNION ALL
+SELECT 2, format('ALTER %s %I.%I RENAME TO %I', kind, $1::text, name, 'past_' || oid)
+  FROM belongings
+ UNION ALL
+SELECT 3, format('ALTER TABLE %I.%I RENAME TO %I; ALTER TABLE %I.%I SET SCHEMA %I',
+                 $1::text, name, 'past_' || oid, $1::text, 'past_' || oid, $3::text)
+  FROM past
+ ORDER BY step, statement;
+
+-- name: drop_past_statements
+-- The statements that drop what swaps have set aside in a schema, as far as this user may.
+SELECT format('DROP TABLE IF EXISTS %I.%I', $1::text, class.relname)
+  FROM pg_class AS class
+  JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+ WHERE namespace.nspname = $1 AND class.relkind = 'r' AND class.relname ~ '^past_[0-9]+$'
+   AND pg_has_role(class.relowner, 'USAGE');
 
 -- name: analyze_statements
 -- The statements that tell the planner about these tables.

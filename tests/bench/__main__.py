@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.bench.batches import batches
 from tests.bench.idle import idle
 from tests.bench.measurements import Measured, Measurement, Servers, drain, durable_submits, latency, open_servers
+from tests.bench.rebuild import rebuild_at_rest_and_under_load
 
 MEASUREMENTS: dict[str, Measurement] = {
     "submits": durable_submits,
@@ -22,6 +23,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "drain": drain,
     "latency": latency,
     "idle": idle,
+    "rebuild": rebuild_at_rest_and_under_load,
 }
 
 

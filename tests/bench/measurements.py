@@ -209,7 +209,7 @@ def _used(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+    return sum(map(int, fields[11:15])) / _TICKS_PER_SECOND  # of its own, and of its children that have ended
 
 
 async def _load(url: str, requests: int) -> dict[str, float]:

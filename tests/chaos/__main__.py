@@ -1,156 +1,189 @@
-"""The chaos run: random faults under constant load, then the invariants and a table; exit 1 on a breach.
+"""The chaos run: faults under constant load, the invariants after each, and a table; exit 1 if anything is wrong.
 
-Recovery time: from the moment the harm is done and undone until the next Completed is recorded.
+`--minutes N --seed S` injects faults of every kind at random, the exact steps among them, first each kind once.
+From 15 minutes on it begins with a worker that is frozen for 90 s and a broker that is away for 60 s.
+With `--hasty` a fault does not wait for what the one before it hit.
+`--kills N` kills workers only, one every `--every` seconds.
+
+Recovery time: from the moment of the harm until the tasks that a killed worker held are completed elsewhere; or
+what was ready at the moment, where messages were lost; else until a task that came after the harm is completed.
 """
 
 import argparse
 import asyncio
 import random
 import sys
-import tempfile
 import time
-from collections import Counter
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from uuid import UUID
 
-import asyncpg
 import httpx
 import typer
 
 from ledger.bootstrap import open_ledger
 from ledger.doctor import examine
-from ledger.migrate import migrate
+from ledger.errors import LedgerError
 from ledger.settings import load_settings
 from projections.task_status import TASK_STATUS
 from projections.verify import verify
-from tests.chaos.faults import FAULTS, LEASE_SECONDS, ChaoticSystem
-from tests.services.cluster import Cluster
-from tests.services.postgres import chosen_binaries
-from tests.services.private_postgres import PrivatePostgres
-from tests.services.private_rabbitmq import PrivateRabbitmq, find_rabbitmq_server
+from tests.chaos.account import Account
+from tests.chaos.faults import FAULTS, Dose, Fault, FaultNotPossibleError, Harm, kill_worker
+from tests.chaos.load import CONCURRENCY_MAX, LIMITED_QUEUE, Load
+from tests.chaos.report import Report
+from tests.chaos.steps import EXACT_FAULTS
+from tests.chaos.system import ChaoticSystem, chaotic_system
 
-_ENVIRONMENT = {"LEDGER_LEASE_SECONDS": str(LEASE_SECONDS), "LEDGER_RECONCILE_AFTER_SECONDS": "3"}
-_ROLES = ("api", "relay", "projector", "scheduler", "worker", "worker")
-_COMPLETED = "SELECT task_id, count(*) FROM ledger.events WHERE type = 'task.completed' GROUP BY task_id"
-_COUNT = "SELECT count(*) FROM ledger.events WHERE type = 'task.completed'"
+_LONG = Dose(freeze_seconds=90.0, outage_seconds=60.0)
+_SHORT = Dose()
+_LONG_RUN_SECONDS = 900.0
+_BOUND_SECONDS = 30.0
+# Whenever the database was interrupted, the sweeper holds back for 10 s; in haste, again and again.
+_HASTY_BOUND_SECONDS = 180.0
+_CHECKED_EVERY_KILLS = 100
+_SETTLE_SECONDS_MAX = 60.0
+_ENVIRONMENT = {
+    "LEDGER_WORKER_CONCURRENCY": "5",
+    "LEDGER_WORKER_PREFETCH": "5",
+    "LEDGER_WORKER_QUEUES": f"default,{LIMITED_QUEUE}",
+}
+_STALE_WRITES = "SELECT task_id::text, count(*) AS writes FROM ledger.stale_writes GROUP BY task_id LIMIT 200"
+_UNFINISHED = """
+    SELECT count(*) FROM ledger.events AS submitted LEFT JOIN projections.task_status AS task USING (task_id)
+     WHERE submitted.version = 1 AND submitted.recorded_at <= to_timestamp($1)
+       AND coalesce(task.status, 'PENDING') NOT IN ('COMPLETED', 'CANCELLED')
+"""
 
 
 @dataclass(slots=True)
 class _Run:
-    accepted: list[UUID] = field(default_factory=list)
-    faults: Counter[str] = field(default_factory=Counter)
-    recoveries: list[float] = field(default_factory=list)
-    unrecovered: int = 0
+    system: ChaoticSystem
+    load: Load
+    dice: random.Random
+    harms: list[Harm] = field(default_factory=list)
+    breaches: list[str] = field(default_factory=list)
+    bound_seconds: float = _BOUND_SECONDS
 
-
-async def _load(url: str, run: _Run) -> None:
-    async with httpx.AsyncClient(base_url=url, timeout=5) as client:
-        while True:
-            try:
-                answer = await client.post("/tasks", json={"kind": "sleep", "input": 0.2})
-                if answer.status_code == 202:
-                    run.accepted.append(UUID(answer.json()["task_id"]))
-            except httpx.HTTPError:
-                pass  # not answered 202: nothing was promised
-            await asyncio.sleep(0.05)
-
-
-async def _fetch(url: str, statement: str) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(url)
-    try:
-        return list(await connection.fetch(statement))
-    finally:
-        await connection.close()
-
-
-async def _completed(url: str) -> int:
-    try:
-        return int((await _fetch(url, _COUNT))[0][0])
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return -1
-
-
-async def _recover(url: str, run: _Run) -> None:
-    began, before = time.monotonic(), await _completed(url)
-    while time.monotonic() - began < 60:
-        if await _completed(url) > before >= 0:
-            run.recoveries.append(time.monotonic() - began)
+    async def inject(self, fault: Fault, dose: Dose) -> None:
+        try:
+            harm = await fault(self.system, dose)
+        except FaultNotPossibleError as error:
+            typer.echo(f"left out: {error}")
             return
-        await asyncio.sleep(0.05)
-    run.unrecovered += 1
+        self.harms.append(harm)
+
+    async def examine(self) -> None:
+        url = self.system.postgres.url
+        try:
+            async with open_ledger(load_settings(database_url=url)) as ledger:
+                found = [
+                    *await examine(ledger, bound_seconds=self.bound_seconds),
+                    *await verify(ledger, TASK_STATUS),
+                ]
+        except LedgerError as error:
+            found = []
+            typer.echo(f"not examined: {error}")
+        for one in found:
+            typer.echo(f"BREACH {one}")
+            self.breaches.append(f"{len(self.harms)}. {self.harms[-1].kind}: {one}")
 
 
-async def _drain(url: str, run: _Run, seconds_max: float) -> Counter[UUID]:
-    deadline = time.monotonic() + seconds_max
-    while True:
-        done = Counter({row[0]: int(row[1]) for row in await _fetch(url, _COMPLETED)})
-        if set(run.accepted) <= set(done) or time.monotonic() > deadline:
-            return done
-        await asyncio.sleep(0.2)
-
-
-async def _chaos(system: ChaoticSystem, *, seconds: float, seed: int, drain_seconds: float) -> int:
-    run, dice, url = _Run(), random.Random(seed), system.postgres.url  # noqa: S311 - a seed, not a secret
-    loading = asyncio.create_task(_load(system.cluster.url, run))
+async def _all_faults(run: _Run, *, seconds: float, is_hasty: bool) -> None:
+    every = {**FAULTS, **EXACT_FAULTS}
     deadline = time.monotonic() + seconds
+    order = run.dice.sample(sorted(every), len(every))
+    if seconds >= _LONG_RUN_SECONDS:
+        for name in ("freeze_worker", "stop_broker"):
+            typer.echo(f"{name}, long")
+            await run.inject(every[name], _LONG)
+            await _drain(run, _SETTLE_SECONDS_MAX)
+            await run.examine()
     while time.monotonic() < deadline:
-        await asyncio.sleep(dice.uniform(0.5, 2))
-        name = dice.choice(sorted(FAULTS))
+        name = order.pop() if order else run.dice.choice(sorted(every))
         typer.echo(name)
-        await FAULTS[name](system)
-        run.faults[name] += 1
-        await _recover(url, run)
-    loading.cancel()
-    done = await _drain(url, run, drain_seconds)
-    await asyncio.sleep(1)  # the projector's last step
-    async with open_ledger(load_settings(database_url=url)) as ledger:
-        breaches = [*map(str, await examine(ledger)), *map(str, await verify(ledger, TASK_STATUS))]
-    return _report(run, done, breaches)
+        await run.inject(every[name], _SHORT)
+        if is_hasty:
+            await asyncio.sleep(run.dice.uniform(0.5, 3))
+        else:
+            await _drain(run, _SETTLE_SECONDS_MAX)
+        await run.examine()
 
 
-def _report(run: _Run, done: Counter[UUID], breaches: list[str]) -> int:
-    lost = [one for one in run.accepted if one not in done]
-    doubled = [one for one, count in done.items() if count > 1]
-    times = sorted(run.recoveries) or [float("nan")]
-    for name, count in sorted(run.faults.items()):
-        typer.echo(f"{name:20} {count:5}")
-    typer.echo(
-        f"tasks {len(run.accepted)}, lost {len(lost)}, doubled {len(doubled)}, unrecovered {run.unrecovered}"
+async def _kills(run: _Run, *, count: int, every_seconds: float) -> None:
+    while len(run.harms) < count:
+        pause = asyncio.create_task(asyncio.sleep(every_seconds))
+        await run.inject(kill_worker, _SHORT)
+        if len(run.harms) % _CHECKED_EVERY_KILLS == 0:
+            typer.echo(f"{len(run.harms)} kills")
+            await run.examine()
+        await pause
+
+
+async def _check_stale_writes(run: _Run) -> int:
+    rows = await run.system.fetch(_STALE_WRITES)
+    async with httpx.AsyncClient(base_url=run.system.cluster.url, timeout=10) as client:
+        for row in rows:
+            answer = await client.get(f"/tasks/{row['task_id']}")
+            if len(answer.json()["stale_writes"]) != row["writes"]:
+                run.breaches.append(f"the API does not show the stale writes of {row['task_id']}")
+    return sum(row["writes"] for row in rows)
+
+
+async def _drain(run: _Run, seconds_max: float) -> None:
+    until = time.time()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds_max):
+            while await run.system.count(_UNFINISHED, until):
+                await asyncio.sleep(0.2)
+
+
+async def _chaos(system: ChaoticSystem, options: argparse.Namespace) -> Report:
+    random.seed(options.seed)
+    dice = random.Random(options.seed)  # noqa: S311 - a seed, not a secret
+    run = _Run(
+        system,
+        Load(system.cluster.url, dice, per_second=options.per_second, task_seconds=options.task_seconds),
+        dice,
     )
-    typer.echo(f"recovery p50 {times[len(times) // 2]:.2f} s, p99 {times[int(len(times) * 0.99)]:.2f} s")
-    typer.echo("\n".join([*map(str, lost[:20]), *breaches]))
-    return 1 if lost or doubled or breaches or run.unrecovered else 0
+    run.bound_seconds = _HASTY_BOUND_SECONDS if options.hasty else _BOUND_SECONDS
+    began = time.monotonic()
+    loading = asyncio.create_task(run.load.run())
+    if options.kills:
+        await _kills(run, count=options.kills, every_seconds=options.every)
+    else:
+        await _all_faults(run, seconds=options.minutes * 60, is_hasty=options.hasty)
+    loading.cancel()
+    run.bound_seconds = _BOUND_SECONDS
+    seconds = time.monotonic() - began
+    await _drain(run, options.drain_seconds)
+    await asyncio.sleep(1)  # the projector's last step
+    await run.examine()
+    typer.echo(f"{await _check_stale_writes(run)} writes of zombies refused, as the API shows")
+    account = await Account.read(system)
+    at_once_max = account.at_once_max(LIMITED_QUEUE)
+    typer.echo(f"{at_once_max} tasks at once in the queue that is limited to {CONCURRENCY_MAX}")
+    if at_once_max > CONCURRENCY_MAX:
+        run.breaches.append(f"{at_once_max} tasks at once where the limit is {CONCURRENCY_MAX}")
+    return Report.of(account, run.load.accepted, run.harms, run.breaches, seconds)
 
 
 def main() -> int:
     """Run it, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--hasty", action="store_true", help="do not wait until what a fault hit is completed")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--drain-seconds", type=float, default=60)
+    parser.add_argument("--kills", type=int, default=0, help="kill so many workers and do nothing else")
+    parser.add_argument("--every", type=float, default=0.75, help="seconds between two kills")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--per-second", type=float, default=15, help="tasks submitted")
+    parser.add_argument("--task-seconds", type=float, default=0.4, help="how long most of them take")
+    parser.add_argument("--drain-seconds", type=float, default=90)
     options = parser.parse_args()
-    script = find_rabbitmq_server()
-    if script is None:
-        sys.exit("RabbitMQ is not installed")
-    with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)))
-        postgres = PrivatePostgres(home / "postgres", binaries=chosen_binaries())
-        rabbitmq = PrivateRabbitmq(home / "rabbitmq", script=script)
-        stack.callback(postgres.stop)
-        stack.callback(rabbitmq.stop)
-        url = postgres.start()
-        rabbitmq.start()
-        asyncio.run(migrate(url))
-        cluster = stack.enter_context(Cluster(url, rabbitmq.url, home / "logs", environment=_ENVIRONMENT))
-        for role in _ROLES:
-            cluster.start(role)
-        cluster.wait_until_ready()
-        system = ChaoticSystem(cluster, postgres, rabbitmq)
-        return asyncio.run(
-            _chaos(system, seconds=options.minutes * 60, seed=options.seed, drain_seconds=options.drain_seconds)
-        )
+    with chaotic_system(workers=options.workers, environment=_ENVIRONMENT, with_disk=True) as system:
+        report = asyncio.run(_chaos(system, options))
+        for line in report.lines():
+            typer.echo(line)
+    return 1 if report.is_bad else 0
 
 
 if __name__ == "__main__":

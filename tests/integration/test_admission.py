@@ -8,11 +8,11 @@ from uuid import UUID
 
 import pytest
 
-from ledger.admitter import Admitter
 from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
 from ledger.codec import decode
 from ledger.queries import query
+from ledger.queues.admitter import Admitter
 from ledger.relay import Relay
 from ledger.releaser import Releaser
 from ledger.scheduler import Scheduler

@@ -87,6 +87,20 @@ async def test_a_message_is_shown_with_headers_reason_body_and_how_its_task_stan
     assert of_ours["task_status"] == "PENDING"
 
 
+async def test_a_task_whose_message_died_is_explained_until_that_is_redriven(
+    client: httpx.AsyncClient, ledger: Ledger
+) -> None:
+    [task_id] = await submitted(ledger)
+    [letter] = await dead_messages(ledger, "default", [await announcement(ledger, task_id)])
+
+    before = (await client.get(f"/tasks/{task_id}/explain")).json()["because"]
+    await client.post(f"/dead-letters/{letter}/redrive", json={"reason": "mended"})
+    after = (await client.get(f"/tasks/{task_id}/explain")).json()["because"]
+
+    assert [one["letter_id"] for one in before if one["code"] == "dead_letter"] == [str(letter)]
+    assert "dead_letter" not in {one["code"] for one in after}
+
+
 async def test_a_task_is_shown_with_error_attempts_history_and_what_was_done(
     client: httpx.AsyncClient, ledger: Ledger
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ledger.bootstrap import open_ledger
-from ledger.errors import StoreRefusedError, StoreUnavailableError
+from ledger.errors import StoreRefusedError, StoreUnavailableError, StoreUnwritableError
 from ledger.migrate import migrate
 from ledger.settings import Settings, load_settings
 from ledger.specification import TaskSpecification
@@ -66,6 +66,12 @@ async def test_statement_that_is_wrong_is_refused(database: Database) -> None:
         with pytest.raises(StoreRefusedError, match="the database refused"):
             async with database.connection() as connection:
                 await connection.execute(statement)
+
+
+async def test_database_that_takes_no_writes_says_so(database: Database) -> None:
+    with pytest.raises(StoreUnwritableError, match="takes no writes"):
+        async with database.connection() as connection, connection.transaction(readonly=True):
+            await connection.execute("DELETE FROM ledger.checkpoints")
 
 
 @pytest.mark.parametrize("argument", ["no number", 2**31])

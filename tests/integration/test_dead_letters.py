@@ -14,9 +14,9 @@ from ledger.dead_letters.collector import Collector
 from ledger.dead_letters.letters import TOP, Act, DeadLetterFilter, LetterKind
 from ledger.dead_letters.reader import DeadLetterReader
 from ledger.errors import DeadLetterNotFoundError, DeadLetterStateError, InvalidValueError, StoreRefusedError
+from ledger.queues.listing import list_queues, show_queue
 from ledger.store.records import Origin
 from ledger.task_words import Cause, Status
-from ledger.work_queues import list_queues, show_queue
 from tests.integration.dead_letters_given import (
     announcement,
     dead_messages,

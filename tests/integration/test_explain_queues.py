@@ -8,8 +8,8 @@ import httpx
 import pytest
 from uuid_utils.compat import uuid7
 
-from ledger.admitter import Admitter
 from ledger.bootstrap import Ledger
+from ledger.queues.admitter import Admitter
 from ledger.task_words import HoldReason
 from tests.integration.api_given import opened_api, submitted
 from tests.integration.given import CLIENT, caught_up, execute

@@ -9,22 +9,27 @@ import pytest
 from api.read_model import TaskFilter, TaskReader
 from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
-from ledger.facts import explain_task
+from ledger.explanation.facts import explain_task
 from ledger.follow_ups import FollowUps
-from ledger.queue_settings import QueueSettings, list_changes, pause, set_policy
+from ledger.history.audit import Audit, AuditFilter, AuditSource
+from ledger.history.search import EventFilter, LogSearch
+from ledger.queues.listing import list_queues
+from ledger.queues.settings import QueueSettings, list_changes, pause, set_policy
 from ledger.reconciler import Reconciler
 from ledger.relay import Relay
 from ledger.releaser import Releaser
-from ledger.schedule import ScheduleDefinition
-from ledger.schedule_firer import ScheduleFirer
 from ledger.scheduler import Scheduler
-from ledger.schedules import Schedules
+from ledger.schedules.commands import Schedules
+from ledger.schedules.firer import ScheduleFirer
+from ledger.schedules.schedule import ScheduleDefinition
+from ledger.seals.evidence import gather_evidence
+from ledger.seals.seal import read_seals
+from ledger.seals.verification import Verifier
 from ledger.specification import TaskSpecification
 from ledger.store.keys import IdempotencyKey
 from ledger.store.records import StaleWrite
 from ledger.sweeper import Sweeper
 from ledger.task_words import HoldReason
-from ledger.work_queues import list_queues
 from projections.projector import Projector
 from projections.rebuild import rebuild
 from projections.task_status import TASK_STATUS
@@ -130,6 +135,7 @@ async def test_scheduler_releases_sweeps_and_reconciles(as_role: As) -> None:
         assert await Sweeper(ledger).run_once() == 0
         assert await Reconciler(ledger).run_once() == 0
         await Scheduler(ledger).run_once()
+        assert len(await read_seals(ledger.database, after=0)) == 1
 
 
 async def test_api_sets_and_fires_schedules_and_the_scheduler_fires_what_is_due(as_role: As) -> None:
@@ -177,7 +183,13 @@ async def test_auditor_reads_everything(as_role: As) -> None:
     async with as_role("ledger_auditor") as ledger:
         assert len(await ledger.store.read_log(after=0, upto=await ledger.store.safe_position(), limit=10)) == 1
         assert await ledger.store.read_stale_writes(task_id) == []
+        assert len((await LogSearch(ledger).read(EventFilter(task_id=task_id), after=0, limit=10)).events) == 1
+        for source in (AuditSource.QUEUE_CHANGES, AuditSource.SCHEDULE_CHANGES, AuditSource.DEAD_LETTER_ACTS):
+            asked = AuditFilter(source=source)
+            assert (await Audit(ledger).changes(asked, begin=None, limit=10)).entries == []
         tables = "checkpoints workers idempotency_keys unique_tasks stale_writes schema_migrations schedules"
         for table in f"{tables} schedule_fires schedule_changes".split():
             await fetch(ledger, f"SELECT count(*) FROM ledger.{table}")  # noqa: S608 - a table of ours
         await fetch(ledger, "SELECT count(*) FROM projections.task_status")
+        assert (await Verifier(ledger).verify()).is_proven
+        assert await gather_evidence(ledger, task_id)

@@ -11,7 +11,7 @@ from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
 from ledger.doctor import examine
 from ledger.queries import query
-from ledger.queue_settings import QueueSettings, pause, reset_policy, resume, set_policy
+from ledger.queues.settings import QueueSettings, pause, reset_policy, resume, set_policy
 from ledger.reconciler import Reconciler
 from ledger.relay import Relay
 from ledger.task_words import HoldReason

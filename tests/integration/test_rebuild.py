@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -31,6 +32,10 @@ COUNTS = """SELECT (SELECT count(*) FROM ledger.events), (SELECT sum(version) FR
 LEFTOVERS = """SELECT to_regclass('projections_next.task_status')::text FROM ledger.checkpoints
                 WHERE name = 'projection:task_status:next'"""
 INDEXES = "SELECT indexname FROM pg_indexes WHERE schemaname = 'projections' ORDER BY indexname"
+
+WAITED_FOR = """SELECT mode FROM pg_locks
+                 WHERE NOT granted AND relation = 'projections.task_status'::regclass"""
+MARKED = "SELECT task_id FROM projections.task_status WHERE worker_id = 'of the first rebuild' ORDER BY task_id"
 
 
 @pytest.fixture
@@ -166,7 +171,21 @@ async def test_slow_reader_delays_the_swap_and_stops_nobody(ledger: Ledger) -> N
     assert await verify(ledger, TASK_STATUS) == []
 
 
-async def test_killed_rebuild_leaves_the_live_read_model_and_the_next_one_clears_up(
+async def test_swap_waits_for_a_vacuum_without_a_lock_that_readers_wait_behind(ledger: Ledger) -> None:
+    await submitted(ledger)
+    await caught_up(ledger)
+
+    async with ledger.database.dedicated() as vacuum, vacuum.transaction():
+        await vacuum.execute("LOCK TABLE projections.task_status IN SHARE UPDATE EXCLUSIVE MODE")  # as it does
+        rebuilding = asyncio.create_task(rebuild(ledger, TASK_STATUS))
+        await eventually(lambda: _waits(ledger), what="the swap waits")
+        modes = [row["mode"] for row in await fetch(ledger, WAITED_FOR)]
+
+    await rebuilding
+    assert modes == ["ShareUpdateExclusiveLock"]
+
+
+async def test_killed_rebuild_leaves_the_live_read_model_and_the_next_one_finishes_it(
     ledger: Ledger, database_url: str
 ) -> None:
     await live_through(ledger, 10)
@@ -185,11 +204,52 @@ async def test_killed_rebuild_leaves_the_live_read_model_and_the_next_one_clears
         await process.wait()
 
     assert await fetch(ledger, CONTENT) == content
+    marked = await _mark_next(ledger)
     await submitted(ledger)
     await caught_up(ledger)
     await eventually(lambda: _can_rebuild(ledger), what="the server has noticed that the process is gone")
     assert await fetch(ledger, LEFTOVERS) == []
-    assert await verify(ledger, TASK_STATUS) == []
+    assert await fetch(ledger, MARKED) == marked
+    assert await _has_folded_all(ledger)
+
+
+async def test_interrupted_rebuild_is_taken_up_after_the_slices_that_it_folded(ledger: Ledger) -> None:
+    await live_through(ledger, 30)
+    await caught_up(ledger)
+    indexes = await fetch(ledger, INDEXES)
+    await _interrupted_rebuild(ledger)
+    marked = await _mark_next(ledger)
+
+    await rebuild(ledger, TASK_STATUS, effort=SMALL)
+
+    assert 0 < len(marked) < 30
+    assert await fetch(ledger, MARKED) == marked
+    assert await fetch(ledger, INDEXES) == indexes
+    assert await _has_folded_all(ledger)
+    assert await fetch(ledger, "SELECT name FROM ledger.checkpoints WHERE name LIKE '%:next%'") == []
+
+
+async def test_rebuild_of_a_newer_version_takes_up_nothing(ledger: Ledger) -> None:
+    await live_through(ledger, 10)
+    await _interrupted_rebuild(ledger)
+    await _mark_next(ledger)
+
+    await rebuild(ledger, replace(TASK_STATUS, version=TASK_STATUS.version + 1), effort=SMALL)
+
+    assert await fetch(ledger, MARKED) == []
+    assert await _has_folded_all(ledger)
+
+
+async def test_nothing_is_left_of_the_generation_that_a_swap_sets_aside(ledger: Ledger) -> None:
+    await submitted(ledger)
+    await caught_up(ledger)
+    await execute(ledger, "CREATE TABLE projections_next.past_1 (a_rebuild_ended boolean)")
+
+    await rebuild(ledger, TASK_STATUS)
+
+    schemas = "nspname IN ('projections', 'projections_next')"
+    tables = f"SELECT relname FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE {schemas}"  # noqa: S608 - of ours
+    assert [row["relname"] for row in await fetch(ledger, f"{tables} AND relkind = 'r'")] == ["task_status"]
 
 
 async def test_only_one_process_rebuilds_or_verifies_at_a_time(ledger: Ledger) -> None:
@@ -259,6 +319,24 @@ async def _has_folded_all(ledger: Ledger) -> bool:
 
 async def _has_leftovers(ledger: Ledger) -> bool:
     return bool(await fetch(ledger, LEFTOVERS))
+
+
+async def _waits(ledger: Ledger) -> bool:
+    return bool(await fetch(ledger, WAITED_FOR))
+
+
+async def _interrupted_rebuild(ledger: Ledger) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.events_done:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await rebuild(ledger, TASK_STATUS, interrupt, effort=SMALL)
+
+
+async def _mark_next(ledger: Ledger) -> Sequence[asyncpg.Record]:
+    await execute(ledger, "UPDATE projections_next.task_status SET worker_id = 'of the first rebuild'")
+    return await fetch(ledger, MARKED.replace("projections.", "projections_next."))
 
 
 async def _can_rebuild(ledger: Ledger) -> bool:

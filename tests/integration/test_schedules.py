@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError, ScheduleNotFoundError, StoreRefusedError
 from ledger.queries import query
-from ledger.schedule import Backfill, Overlap, Schedule, ScheduleDefinition, TaskTemplate
-from ledger.schedule_firer import ScheduleFirer
 from ledger.scheduler import Scheduler
-from ledger.schedules import Schedules
+from ledger.schedules.commands import Schedules
+from ledger.schedules.firer import ScheduleFirer
+from ledger.schedules.schedule import Backfill, Overlap, Schedule, ScheduleDefinition, TaskTemplate
 from ledger.store.records import Origin
 from ledger.task import FINISHED, Task
 from ledger.task_words import Cause, TaskError
@@ -403,7 +403,10 @@ async def _make_due(
     """Move the next fire time of one schedule, or of all, into the past, onto a whole minute."""
     due_at = at or (ledger.clock.now() - ago).replace(second=0, microsecond=0)
     await execute(
-        ledger, "UPDATE ledger.schedules SET next_fire_at = $2 WHERE name = coalesce($1, name)", name, due_at
+        ledger,
+        "UPDATE ledger.schedules SET next_fire_at = $2 WHERE name = coalesce($1, name)",
+        name,
+        due_at,
     )
     return due_at
 

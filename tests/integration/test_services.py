@@ -1,9 +1,12 @@
 """The servers that the tests bring along: each test gets its own, and nothing is left of them."""
 
+from pathlib import Path
+
 import aio_pika
 import asyncpg
 import pytest
 
+from tests.services.nursery import Nursery
 from tests.services.private_postgres import PrivatePostgres
 from tests.services.private_rabbitmq import PrivateRabbitmq
 from tests.services.processes import processes_within
@@ -72,3 +75,19 @@ def test_absent_service_skips_at_home_and_fails_in_ci(monkeypatch: pytest.Monkey
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="no Postgres for this test: it rains"):
         absent("Postgres", ["it rains"])
+
+
+def test_nursery_forks_what_python_m_would_run_and_ends_it_with_itself(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with Nursery(["json.tool"]) as nursery:
+        waiting = nursery.fork(["http.server", "0"], environment={}, log=log)
+        done = nursery.fork(["calendar", "2000", "1"], environment={}, log=log)
+
+        assert done.wait(10) == 0
+        assert waiting.poll() is None
+        killed = nursery.fork(["http.server", "0"], environment={}, log=log)
+        killed.kill()
+        assert killed.wait(10) == 0
+
+    assert waiting.wait(10) == 0
+    assert "January 2000" in log.read_text("utf-8")

@@ -170,6 +170,15 @@ async def test_a_sweeper_that_was_interrupted_holds_back(ledger: Ledger, sweeper
     assert await sweeper.run_once() == 1
 
 
+async def test_a_sweeper_that_is_interrupted_again_and_again_holds_back_up_to_a_bound(ledger: Ledger) -> None:
+    await _running(ledger, uuid7())
+    sweeper = Sweeper(ledger, hold_back_seconds_max=0.0)
+
+    sweeper.hold_back(60)
+
+    assert await sweeper.run_once() == 1
+
+
 async def test_a_task_that_loses_its_worker_too_often_is_failed(database_url: str) -> None:
     async with opened(database_url, attempts_lost_max=2) as ledger:
         sweeper = Sweeper(ledger)

@@ -10,6 +10,7 @@ from typing import IO, Self
 
 import httpx
 
+from tests.services.nursery import ForkedProcess, Nursery
 from tests.services.processes import stable_port, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -29,8 +30,9 @@ class RoleProcess:
     """One process of a role; its output goes to a log file beside the others."""
 
     role: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
     log: IO[bytes]
+    name: str = ""
 
     def kill(self) -> None:
         """End it the hard way, and wait until it is gone."""
@@ -54,7 +56,8 @@ class RoleProcess:
 class Cluster:
     """Processes of Task Ledger on one database and one broker.
 
-    Use it as a context manager: whatever still runs at the end is stopped.
+    Use it as a context manager: whatever still runs at the end is stopped. With a nursery the processes are its
+    forks: they start sooner, and have no exit code.
     """
 
     database_url: str
@@ -63,6 +66,7 @@ class Cluster:
     environment: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=stable_port)
     running: list[RoleProcess] = field(default_factory=list)
+    nursery: Nursery | None = None
 
     @property
     def url(self) -> str:
@@ -71,17 +75,14 @@ class Cluster:
 
     def start(self, role: str, *arguments: str, **environment: str) -> RoleProcess:
         """Start a process of a role, with options and environment of its own."""
-        log = (self.logs / f"{role}-{len(list(self.logs.iterdir()))}.log").open("wb")
-        process = subprocess.Popen(
-            [sys.executable, "-m", *_COMMANDS[role], *arguments],
-            cwd=ROOT,
-            env={**os.environ, **self._environment(), **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        started = RoleProcess(role, process, log)
+        return self.start_module(role, *_COMMANDS[role], *arguments, **environment)
+
+    def start_module(self, role: str, *arguments: str, **environment: str) -> RoleProcess:
+        """Start `python -m` with these arguments as a process of a role."""
+        path = self.logs / f"{role}-{len(list(self.logs.iterdir()))}.log"
+        everything = {**os.environ, **self._environment(), **environment}
+        log = path.open("ab")
+        started = RoleProcess(role, self._process(arguments, everything, log), log)
         self.running.append(started)
         return started
 
@@ -116,6 +117,21 @@ class Cluster:
         for role in reversed(self.running):
             if role.process.poll() is None:
                 role.stop()
+
+    def _process(
+        self, arguments: tuple[str, ...], environment: dict[str, str], log: IO[bytes]
+    ) -> subprocess.Popen[bytes] | ForkedProcess:
+        if self.nursery is not None:
+            return self.nursery.fork(arguments, environment=environment, log=Path(log.name))
+        return subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
     def _newest(self, role: str) -> RoleProcess:
         return next(one for one in reversed(self.running) if one.role == role and one.process.poll() is None)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.admission import Candidate, Turns, Use, room_of_key, room_of_queue, select
-from ledger.queue_policy import QueuePolicy, Rate
+from ledger.queues.admission import Candidate, Turns, Use, room_of_key, room_of_queue, select
+from ledger.queues.policy import QueuePolicy, Rate
 
 FAIR = QueuePolicy(name="q", fair=True)
 PLAIN = QueuePolicy(name="q", concurrency_max=5)

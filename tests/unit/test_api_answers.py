@@ -17,6 +17,7 @@ from ledger.errors import (
     StaleAttemptError,
     StoreRefusedError,
     StoreUnavailableError,
+    StoreUnwritableError,
     TaskNotFoundError,
     TaskStateError,
     UnknownEventTypeError,
@@ -52,6 +53,7 @@ def test_a_time_is_in_utc_without_trailing_zeros(moment: datetime, text: str) ->
         (HTTPException(404), 404, "Not Found"),
         (WrongExpectedVersionError(task_id=TASK_ID, expected_version=1), 409, "The task is busy"),
         (StoreUnavailableError(SECRET), 503, "Service unavailable"),
+        (StoreUnwritableError(SECRET), 503, "Service unavailable"),
         (StoreRefusedError(SECRET), 500, "Internal server error"),
         (UnknownEventTypeError(event_type=SECRET, schema_version=1), 500, "Internal server error"),
         (

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.cron import check_cron, check_time_zone, newest_time, times_after
 from ledger.errors import InvalidValueError
+from ledger.schedules.cron import check_cron, check_time_zone, newest_time, times_after
 
 MINUTE = timedelta(minutes=1)
 BERLIN = "Europe/Berlin"

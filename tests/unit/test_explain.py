@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from ledger.explain import explain
-from ledger.explanation import Bounds, Explanation, Facts, SeenWorker
+from ledger.explanation.explain import explain
+from ledger.explanation.terms import Bounds, DeadMessage, Explanation, Facts, SeenWorker
 from ledger.specification import TaskSpecification
 from ledger.task import Task
 from ledger.task_words import Cause, TaskError
@@ -108,6 +108,15 @@ def test_a_task_that_the_relay_has_not_published_says_so_first() -> None:
     explanation = _explained(_submitted(), _ready(published_position=6, workers=()))
 
     assert _codes(explanation) == ["not_published", "no_worker"]
+
+
+def test_a_task_whose_message_died_names_the_letter_to_redrive() -> None:
+    letter = DeadMessage(letter_id="L7", reason="not ours", collected_at=NOW)
+
+    explanation = _explained(_submitted(), _ready(dead_message=letter))
+
+    assert explanation.summary == "Its message died at 2026-01-02 03:00:10Z: not ours; redrive it, as L7."
+    assert _codes(explanation) == ["dead_letter"]
 
 
 def test_a_task_that_nobody_serves_names_its_queue() -> None:
@@ -221,6 +230,7 @@ def _ready(
     workers: Sequence[SeenWorker] | None = None,
     ahead: int = 0,
     front: datetime | None = None,
+    dead_message: DeadMessage | None = None,
 ) -> Facts:
     return Facts(
         now=now,
@@ -230,6 +240,7 @@ def _ready(
         workers=[_worker(0)] if workers is None else workers,
         ahead=ahead,
         front=front,
+        dead_message=dead_message,
     )
 
 

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from ledger.explain import explain
-from ledger.explanation import Bounds, Explanation, Facts
-from ledger.queue_policy import QueuePolicy, Rate
-from ledger.queue_use import PermitUse, QueueUse
+from ledger.explanation.explain import explain
+from ledger.explanation.terms import Bounds, Explanation, Facts
+from ledger.queues.policy import QueuePolicy, Rate
+from ledger.queues.use import PermitUse, QueueUse
 from ledger.specification import TaskSpecification
 from ledger.task import Task
 from ledger.task_words import HoldReason

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledger.errors import InvalidValueError
-from ledger.schedule import (
+from ledger.schedules.schedule import (
     Backfill,
     DueFires,
     Schedule,

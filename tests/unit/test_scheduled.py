@@ -4,7 +4,7 @@ import pytest
 from pydantic import JsonValue
 
 from ledger.errors import ConfigurationError
-from ledger.schedule import Backfill, Overlap, TaskTemplate
+from ledger.schedules.schedule import Backfill, Overlap, TaskTemplate
 from worker.registry import Registry
 from worker.scheduled import declared_schedules, scheduled
 

@@ -14,7 +14,7 @@ from ledger.codec import fold
 from ledger.commands import TaskCommands
 from ledger.errors import StoreUnavailableError
 from ledger.messages import outgoing
-from ledger.queue_policies import QueuePolicies, no_policies
+from ledger.queues.policies import QueuePolicies, no_policies
 from ledger.settings import Settings, load_settings
 from ledger.specification import Backoff, TaskSpecification
 from ledger.store.memory import MemoryEventStore

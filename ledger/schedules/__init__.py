@@ -1,0 +1,1 @@
+"""Recurring tasks: when they fire, and that each fire is one task."""

@@ -1,0 +1,73 @@
+"""The commands that prove: `taskledger verify`, `taskledger evidence`, `taskledger seals export`."""
+
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from ledger.cli import DatabaseUrl
+from ledger.process import run_command
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
+seals = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_show_locals=False, help="Take the seals of the ledger elsewhere."
+)
+app.add_typer(seals, name="seals")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Against = Annotated[
+    Path | None,
+    typer.Option("--against", metavar="FILE", help="Seals that were exported before: compare with them."),
+]
+
+
+@app.command()
+def verify(
+    database_url: DatabaseUrl = None,
+    *,
+    from_position: Annotated[
+        int, typer.Option("--from", min=0, help="Begin with the seal that covers this position.")
+    ] = 0,
+    against: Against = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="FILE", help="Check the evidence of a task, without a database."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove the ledger against its seals; exits with 1 and names the first event that is not what was sealed."""
+    from ledger.seals.commands import run_verify, run_verify_bundle  # noqa: PLC0415 - keeps `--help` fast
+
+    if bundle is not None:
+        run_command(run_verify_bundle(bundle, against=against, as_json=as_json))
+        return
+    run_command(run_verify(database_url, from_position=from_position, against=against, as_json=as_json))
+
+
+@app.command()
+def evidence(
+    task_id: Annotated[UUID, typer.Argument(metavar="ID", help="The task's id.")],
+    database_url: DatabaseUrl = None,
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Where to write it; else standard output.")
+    ] = None,
+) -> None:
+    """Write the events of a task with their proofs and seals, for `verify --bundle`."""
+    from ledger.seals.commands import run_evidence  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_evidence(task_id, database_url=database_url, output=output))
+
+
+@seals.command()
+def export(
+    output: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write them; - for standard output.")],
+    database_url: DatabaseUrl = None,
+    *,
+    after: Annotated[int, typer.Option("--after", min=0, help="Only the seals after this number.")] = 0,
+) -> None:
+    """Write the seals, one JSON object a line, for `verify --against`."""
+    from ledger.seals.commands import run_export_seals  # noqa: PLC0415 - keeps `--help` fast
+
+    run_command(run_export_seals(output, database_url=database_url, after=after))
