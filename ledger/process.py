@@ -64,7 +64,7 @@ def exit_code(error: LedgerError) -> ExitCode:
 
 def run_command(command: Coroutine[None, None, None]) -> None:
     """Run a command to its end; an error of ours becomes one sentence on standard error and an exit code."""
-    configure_logging(final=False)  # standard output is for the answer
+    configure_logging()  # standard output is for the answer
     try:
         _run(command)
     except LedgerError as error:

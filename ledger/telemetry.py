@@ -36,11 +36,8 @@ def _escaped(label: str) -> str:
     return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def configure_logging(*, log_format: str = "console", level: str = "info", final: bool = True) -> None:
-    """Send every log line to standard error: for people, or as one JSON object a line.
-
-    Until it is called with `final` it may be called again.
-    """
+def configure_logging(*, log_format: str = "console", level: str = "info") -> None:
+    """Send every log line to standard error: for people, or as one JSON object a line; it may be called again."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -58,7 +55,8 @@ def configure_logging(*, log_format: str = "console", level: str = "info", final
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", StandardError())),  # all that a printer needs
-        cache_logger_on_first_use=final,
+        # A logger that keeps what it was first configured with would not hear of another call, nor of a test's.
+        cache_logger_on_first_use=False,
     )
 
 
