@@ -17,7 +17,6 @@ from ledger.process import ExitCode
 from ledger.queues.listing import QueueStanding, QueueState, list_queues, show_queue
 from ledger.queues.settings import (
     QueueSettings,
-    check_queue_name,
     list_changes,
     pause,
     reset_policy,
@@ -26,6 +25,7 @@ from ledger.queues.settings import (
 )
 from ledger.roles import start_up
 from ledger.settings import load_settings
+from ledger.specification import check_queue_name
 
 _DRAIN_LOOK_EVERY_SECONDS = 0.25
 

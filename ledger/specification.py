@@ -80,13 +80,10 @@ def check_specification(specification: TaskSpecification) -> None:
         raise InvalidValueError(
             field="kind", bound="1 to 200 characters of A-Z a-z 0-9 _ . : / -", value=specification.kind
         )
-    if not _QUEUE.fullmatch(specification.queue):
-        raise InvalidValueError(
-            field="queue", bound="1 to 64 characters of a-z 0-9 _ -", value=specification.queue
-        )
-    _check_range("priority", specification.priority, 0, PRIORITY_MAX)
-    _check_range("max_attempts", specification.max_attempts, 1, ATTEMPTS_MAX)
-    _check_range("timeout_s", specification.timeout_seconds, 0.1, TIMEOUT_SECONDS_MAX)
+    check_queue_name(specification.queue)
+    check_range("priority", specification.priority, 0, PRIORITY_MAX)
+    check_range("max_attempts", specification.max_attempts, 1, ATTEMPTS_MAX)
+    check_range("timeout_s", specification.timeout_seconds, 0.1, TIMEOUT_SECONDS_MAX)
     if specification.run_at is not None and specification.run_at.tzinfo is None:
         raise InvalidValueError(field="run_at", bound="a time with an offset", value=specification.run_at)
     _check_tags(specification.tags)
@@ -95,8 +92,15 @@ def check_specification(specification: TaskSpecification) -> None:
     _check_after(specification.after)
 
 
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
+def check_queue_name(queue: str) -> None:
+    """Raise InvalidValueError for a name that no queue can have, and that could not stand in a routing key."""
+    if not _QUEUE.fullmatch(queue):
+        raise InvalidValueError(field="queue", bound="1 to 64 characters of a-z 0-9 _ -", value=queue)
+
+
+def check_range(name: str, value: float | None, low: float, high: float) -> None:
+    """Raise InvalidValueError for a value outside of its bounds; None is not given, so it has none."""
+    if value is not None and not low <= value <= high:
         raise InvalidValueError(field=name, bound=f"between {low} and {high}", value=value)
 
 

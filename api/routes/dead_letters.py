@@ -17,6 +17,7 @@ from api.errors import InvalidRequestError, Part
 from api.json_response import JsonResponse
 from api.openapi import body_of, problems
 from api.origin import origin_of
+from api.page_limit import check_page_limit
 from api.routes.submit import POSITION_HEADER
 from api.schemas import Reason
 from ledger.bootstrap import Ledger
@@ -65,10 +66,7 @@ class DeadLetterRoutes:
 
     async def list(self, asked: Annotated[LetterQuery, Query()]) -> JsonResponse:
         """List dead letters, tasks and messages, newest first."""
-        if asked.limit > self._settings.page_size_max:
-            bound = f"at most {self._settings.page_size_max}"
-            refusal = InvalidValueError(field="limit", bound=bound, value=asked.limit)
-            raise InvalidRequestError(Part.QUERY, str(refusal))
+        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
         letters = asked.letters()
         below = TOP if asked.cursor is None else decode_place(asked.cursor, letters)
         found = await self._reader.page(letters, below=below, limit=asked.limit + 1)

@@ -12,6 +12,7 @@ from api.export import MEDIA_TYPES, Export
 from api.history_shapes import AuditPageShown, AuditQuery, ExportQuery, LogPage, LogQuery
 from api.json_response import JsonResponse
 from api.openapi import problems
+from api.page_limit import check_page_limit
 from api.routes.submit import POSITION_HEADER
 from api.routes.tasks import event_body
 from ledger.bootstrap import Ledger
@@ -57,7 +58,7 @@ class HistoryRoutes:
 
     async def list(self, asked: Annotated[LogQuery, Query()]) -> JsonResponse:
         """Read the log over all tasks, oldest event first, from a position on."""
-        self._check_limit(asked.limit)
+        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
         found = await self._search.read(asked.events(), after=asked.after, limit=asked.limit)
         return JsonResponse(
             {
@@ -83,7 +84,7 @@ class HistoryRoutes:
 
     async def audit(self, asked: Annotated[AuditQuery, Query()]) -> JsonResponse:
         """Search who did what, when and why: the events of all tasks, or what was changed beside them."""
-        self._check_limit(asked.limit)
+        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
         try:
             searched = asked.asked()
         except InvalidValueError as error:
@@ -99,11 +100,6 @@ class HistoryRoutes:
             return await self._audit.events(asked, begin=position, limit=limit)
         place = None if cursor is None else decode_place(cursor, asked)
         return await self._audit.changes(asked, begin=place, limit=limit)
-
-    def _check_limit(self, limit: int) -> None:
-        if limit > self._settings.page_size_max:
-            bound = f"at most {self._settings.page_size_max}"
-            raise InvalidRequestError(Part.QUERY, str(InvalidValueError(field="limit", bound=bound, value=limit)))
 
 
 def _cursor(page: AuditPage, asked: AuditFilter) -> str | None:

@@ -10,6 +10,7 @@ from api.errors import InvalidRequestError, Part
 from api.json_response import JsonResponse
 from api.openapi import body_of, problems
 from api.origin import origin_of
+from api.page_limit import check_page_limit
 from api.queue_answers import QueueHistory, QueueList, QueueShown
 from api.queue_schemas import ChangesQuery, QueueSettingsGiven, ReasonQuery
 from api.schemas import Reason
@@ -18,13 +19,13 @@ from ledger.errors import InvalidValueError
 from ledger.queues.listing import list_queues, show_queue
 from ledger.queues.settings import (
     QueueSettings,
-    check_queue_name,
     list_changes,
     pause,
     reset_policy,
     resume,
     set_policy,
 )
+from ledger.specification import check_queue_name
 
 _QUEUE = "/queues/{name}"
 
@@ -70,10 +71,7 @@ class QueueRoutes:
 
     async def changes(self, name: str, asked: Annotated[ChangesQuery, Query()]) -> JsonResponse:
         """Show who changed what is set for a queue, when and why, newest first."""
-        if asked.limit > self._settings.page_size_max:
-            bound = f"at most {self._settings.page_size_max}"
-            refusal = InvalidValueError(field="limit", bound=bound, value=asked.limit)
-            raise InvalidRequestError(Part.QUERY, str(refusal))
+        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
         found = await list_changes(self._database, name, before=asked.before, limit=asked.limit + 1)
         page = found[: asked.limit]
         next_before = page[-1].id if len(found) > len(page) else None

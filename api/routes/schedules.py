@@ -13,6 +13,7 @@ from api.errors import InvalidRequestError, Part
 from api.json_response import JsonResponse
 from api.openapi import body_of, problems
 from api.origin import origin_of
+from api.page_limit import check_page_limit
 from api.queue_schemas import ChangesQuery, ReasonQuery
 from api.routes.submit import POSITION_HEADER
 from api.schedule_bodies import FIRES_SHOWN, changes_page, definition_of, listing_page, schedule_body
@@ -150,10 +151,10 @@ class ScheduleRoutes:
 
     def _limit(self, asked: int | None) -> int:
         limit_max = self._settings.page_size_max
-        if asked is not None and asked > limit_max:
-            refusal = InvalidValueError(field="limit", bound=f"at most {limit_max}", value=asked)
-            raise InvalidRequestError(Part.QUERY, str(refusal))
-        return min(LISTED_DEFAULT, limit_max) if asked is None else asked
+        if asked is None:
+            return min(LISTED_DEFAULT, limit_max)
+        check_page_limit(asked, limit_max=limit_max)
+        return asked
 
 
 def _location(request: Request, path: str, name: str) -> Mapping[str, str]:

@@ -6,12 +6,11 @@ from uuid import UUID
 
 from fastapi import FastAPI, Query
 
-from api.errors import InvalidRequestError, Part
 from api.json_response import JsonResponse
 from api.openapi import problems
+from api.page_limit import check_page_limit
 from api.seal_schemas import Evidence, SealPage, SealsQuery
 from ledger.bootstrap import Ledger
-from ledger.errors import InvalidValueError
 from ledger.seals.evidence import gather_evidence
 from ledger.seals.seal import read_seals
 
@@ -34,10 +33,7 @@ class SealRoutes:
 
     async def list(self, asked: Annotated[SealsQuery, Query()]) -> JsonResponse:
         """List the seals in the order of the chain; keep them, and nobody can make it anew unnoticed."""
-        limit_max = self._ledger.settings.page_size_max
-        if asked.limit > limit_max:
-            refusal = InvalidValueError(field="limit", bound=f"at most {limit_max}", value=asked.limit)
-            raise InvalidRequestError(Part.QUERY, str(refusal))
+        check_page_limit(asked.limit, limit_max=self._ledger.settings.page_size_max)
         found = await read_seals(self._ledger.database, after=asked.after, limit=asked.limit + 1)
         page = found[: asked.limit]
         next_after = page[-1].number if len(found) > len(page) else None

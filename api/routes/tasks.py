@@ -14,11 +14,12 @@ from api.answers import Explained, History, TaskDiff, TaskPage, TaskShown, TaskS
 from api.as_of import AsOfQuery, DiffQuery
 from api.conditions import APPLIED_HEADER, MIN_POSITION_HEADER, Conditions, header_parameters, tag_of
 from api.cursor import decode_cursor, encode_cursor
-from api.errors import InvalidRequestError, Part, refused_in
+from api.errors import Part, refused_in
 from api.json_response import JsonResponse
 from api.ledger_past import LedgerPast
 from api.long_poll import LongPoll
 from api.openapi import problems
+from api.page_limit import check_page_limit
 from api.places import Places
 from api.read_model import TaskFilter, TaskReader, TaskSummary, TaskView
 from api.read_model_progress import ReadModelProgress
@@ -27,7 +28,7 @@ from api.schemas import VERSION_MAX, HistoryQuery, ListQuery
 from api.tail import Tail
 from api.task_past import TaskPast, TaskThen
 from ledger.bootstrap import Ledger
-from ledger.errors import InvalidValueError, TaskNotFoundError
+from ledger.errors import TaskNotFoundError
 from ledger.explanation.facts import explain_task
 from ledger.store.records import RecordedEvent, StaleWrite
 from ledger.task_words import Status
@@ -86,7 +87,7 @@ class TaskRoutes:
 
     async def list(self, asked: Annotated[ListQuery, Query()], request: Request) -> JsonResponse:
         """List tasks, as they are or as they were, newest first."""
-        self._check_limit(asked.limit)
+        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
         task_filter = TaskFilter(
             statuses=asked.status or None,
             kind=asked.kind,
@@ -147,7 +148,7 @@ class TaskRoutes:
 
     async def events(self, task_id: UUID, asked: Annotated[HistoryQuery, Query()]) -> JsonResponse:
         """Show the history of a task, oldest event first."""
-        self._check_limit(asked.limit)
+        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
         found = await self._store.read_stream(task_id, after_version=asked.after_version, limit=asked.limit + 1)
         if not found and not await self._store.read_stream(task_id, limit=1):
             raise TaskNotFoundError(task_id)
@@ -180,11 +181,6 @@ class TaskRoutes:
         task = await self._long_poll.find(task_id, conditions, request, seconds=seconds, compared=compared)
         waited = {} if seconds is None else {APPLIED_HEADER: f"wait={seconds:g}"}
         return TaskThen(task, None), {POSITION_HEADER: str(task.position), **waited}
-
-    def _check_limit(self, limit: int) -> None:
-        if limit > self._settings.page_size_max:
-            bound = f"at most {self._settings.page_size_max}"
-            raise InvalidRequestError(Part.QUERY, str(InvalidValueError(field="limit", bound=bound, value=limit)))
 
 
 _SHOWN = tuple(TaskView.__dataclass_fields__)

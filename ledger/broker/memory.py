@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from ledger.broker.port import Band, DeadLetter, KeepLetters, OutgoingMessage
-from ledger.broker.topology import BANDS, DELIVERY_LIMIT, REASON_CHARS_MAX, REJECTED, band_of, check_queue_name
+from ledger.broker.topology import BANDS, DELIVERY_LIMIT, REASON_CHARS_MAX, REJECTED, band_of
 from ledger.errors import BrokerRefusedError, BrokerUnavailableError
+from ledger.specification import check_queue_name
 
 # How many deliveries a consumer may take without the event loop getting a turn.
 _DELIVERIES_A_TURN = 64
@@ -91,11 +92,10 @@ class MemoryBroker:
             raise BrokerUnavailableError("the memory broker is closed")
 
     def _declared(self, queue: str) -> "_TaskQueue":
-        found = self._queues.get(queue)
-        if found is None:
+        if queue not in self._queues:
             check_queue_name(queue)
-            found = self._queues[queue] = _TaskQueue(queue)
-        return found
+            self._queues[queue] = _TaskQueue(queue)
+        return self._queues[queue]
 
     def _route(self, message: OutgoingMessage) -> bool:
         band = band_of(queue=message.queue, routing_key=message.routing_key)

@@ -11,7 +11,6 @@
 import re
 
 from ledger.broker.port import Band
-from ledger.errors import InvalidValueError
 from ledger.specification import QUEUE_PATTERN
 
 EVENTS_EXCHANGE = "ledger.events"
@@ -37,16 +36,6 @@ REASON_CHARS_MAX = 1000
 REJECTED = "rejected"
 
 _Arguments = dict[str, str | int]
-
-
-def check_queue_name(queue: str) -> None:
-    """Refuse a task queue's name that could not stand in a routing key.
-
-    Raises:
-        InvalidValueError: the name is not 1 to 64 of a-z, 0-9, _ and -.
-    """
-    if not _QUEUE_NAME.fullmatch(queue):
-        raise InvalidValueError(field="queue", bound="1 to 64 characters of a-z 0-9 _ -", value=queue)
 
 
 def band_of(*, queue: str, routing_key: str) -> Band | None:

@@ -9,10 +9,10 @@ task can have several reasons at once, the first one is what the summary says:
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from ledger.explanation.hold import held, to_be_held
-from ledger.explanation.terms import Because, Bounds, Explanation, Facts
+from ledger.explanation.terms import Because, Bounds, Explanation, Facts, said
 from ledger.task import Task
 from ledger.task_words import Cause, HoldReason, Status
 
@@ -35,15 +35,15 @@ def _surroundings(task: Task) -> Sequence[str]:
 
 
 def _completed(task: Task, _facts: Facts, _bounds: Bounds) -> list[Because]:
-    sentence = f"Attempt {task.attempt} completed it at {_time(task.finished_at)}."
+    sentence = f"Attempt {task.attempt} completed it at {said(task.finished_at)}."
     return [Because("completed", sentence, {"attempt": task.attempt, "finished_at": task.finished_at})]
 
 
 def _failed(task: Task, _facts: Facts, bounds: Bounds) -> list[Because]:
     details = {"cause": task.cause, "error": task.error, "finished_at": task.finished_at}
     if task.cause == Cause.PARENT:
-        return [Because("parent_failed", f"It failed at {_time(task.finished_at)}: {_error(task)}.", details)]
-    what = f"Attempt {task.attempt} failed at {_time(task.finished_at)}: {_error(task)}."
+        return [Because("parent_failed", f"It failed at {said(task.finished_at)}: {_error(task)}.", details)]
+    what = f"Attempt {task.attempt} failed at {said(task.finished_at)}: {_error(task)}."
     return [Because("failed", what, details), _why_no_retry(task, bounds), *_set_aside(task)]
 
 
@@ -65,7 +65,7 @@ def _why_no_retry(task: Task, bounds: Bounds) -> Because:
 
 def _cancelled(task: Task, facts: Facts, _bounds: Bounds) -> list[Because]:
     actor, reason = facts.cancelled_by or (task.cancel_actor, task.cancel_reason)
-    sentence = f"{actor} cancelled it at {_time(task.finished_at)}" + (f": {reason}." if reason else ".")
+    sentence = f"{actor} cancelled it at {said(task.finished_at)}" + (f": {reason}." if reason else ".")
     return [Because("cancelled", sentence, {"actor": actor, "reason": reason, "finished_at": task.finished_at})]
 
 
@@ -73,7 +73,7 @@ def _running(task: Task, facts: Facts, bounds: Bounds) -> list[Because]:
     since = task.started_at or facts.now
     deadline = since + timedelta(seconds=task.timeout_s)
     where = f"Attempt {task.attempt} runs on worker {task.worker_id}"
-    sentence = f"{where} since {_time(since)}, until {_time(deadline)} at most."
+    sentence = f"{where} since {said(since)}, until {said(deadline)} at most."
     details = {"attempt": task.attempt, "worker_id": task.worker_id, "since": since, "deadline": deadline}
     because = [Because("running", sentence, details), *_owner(task, facts, bounds)]
     if task.cancel_requested:
@@ -92,7 +92,7 @@ def _owner(task: Task, facts: Facts, bounds: Bounds) -> list[Because]:
     silent = _seconds(facts.now - owner.beat_at)
     details = {"last_beat_at": owner.beat_at, "silent_seconds": silent}
     if owner.stopped_at is not None:
-        sentence = f"Its worker left at {_time(owner.stopped_at)}; the sweeper ends the attempt as lost."
+        sentence = f"Its worker left at {said(owner.stopped_at)}; the sweeper ends the attempt as lost."
         return [Because("worker_left", sentence, {"stopped_at": owner.stopped_at})]
     if silent > bounds.lease_seconds:
         sentence = f"Its worker has not beaten for {silent:g} s; the sweeper ends the attempt as lost."
@@ -111,9 +111,9 @@ def _pending(task: Task, facts: Facts, bounds: Bounds) -> list[Because]:
 def _waiting(task: Task, facts: Facts) -> Because:
     details = {"release_at": task.release_at, "failures": task.failures, "max_attempts": task.max_attempts}
     if task.release_at is not None and task.release_at <= facts.now:
-        sentence = f"It is due since {_time(task.release_at)}, and no scheduler has released it yet."
+        sentence = f"It is due since {said(task.release_at)}, and no scheduler has released it yet."
         return Because("due", sentence, details)
-    until = f"It waits until {_time(task.release_at)}"
+    until = f"It waits until {said(task.release_at)}"
     if task.cause is None:
         return Because("scheduled", f"{until}, as it was submitted to.", details)
     if task.cause in (Cause.ERROR, Cause.TIMEOUT):
@@ -128,7 +128,7 @@ def _ready(task: Task, facts: Facts, bounds: Bounds) -> list[Because]:
     found = to_be_held(facts)
     found += [one for check in _CHECKS if (one := check(task, facts, bounds)) is not None]
     if not found:
-        sentence = f"It is ready since {_time(since)} and its message is on the way to a worker."
+        sentence = f"It is ready since {said(since)} and its message is on the way to a worker."
         found = [Because("on_its_way", sentence, {"ready_at": since})]
     return found
 
@@ -145,7 +145,7 @@ def _died(_task: Task, facts: Facts, _bounds: Bounds) -> Because | None:
     if letter is None:
         return None
     sentence = (
-        f"Its message died at {_time(letter.collected_at)}: {letter.reason}; redrive it, as {letter.letter_id}."
+        f"Its message died at {said(letter.collected_at)}: {letter.reason}; redrive it, as {letter.letter_id}."
     )
     return Because("dead_letter", sentence, {"letter_id": letter.letter_id, "reason": letter.reason})
 
@@ -196,7 +196,7 @@ def _may_be_lost(_task: Task, facts: Facts, bounds: Bounds) -> Because | None:
         return None
     seconds = bounds.reconcile_after_seconds + bounds.reconcile_every_seconds
     sentence = (
-        f"It is ready since {_time(facts.ready_at)}, with nothing before it: its message may be lost; "
+        f"It is ready since {said(facts.ready_at)}, with nothing before it: its message may be lost; "
         f"the reconciler sends a probe and releases it again in about {seconds:g} s."
     )
     return Because("maybe_lost", sentence, {"ready_at": facts.ready_at, "released_within_seconds": seconds})
@@ -211,10 +211,6 @@ def _is_overdue(facts: Facts, bounds: Bounds) -> bool:
 def _error(task: Task) -> str:
     error = task.error or {}
     return f"{error.get('type')}: {error.get('message')}"
-
-
-def _time(moment: datetime | None) -> str:
-    return "an unknown time" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _seconds(span: timedelta) -> float:

@@ -1,8 +1,6 @@
 """Why a task is held back: its queue is paused, a limit is full, or it waits for other tasks. Pure."""
 
-from datetime import datetime
-
-from ledger.explanation.terms import Because, Facts
+from ledger.explanation.terms import Because, Facts, said
 from ledger.queues.policy import QueuePolicy, Rate
 from ledger.queues.use import PermitUse, QueueUse
 from ledger.task import Task
@@ -50,7 +48,7 @@ def _paused(use: QueueUse) -> list[Because]:
         return []
     actor, reason = use.paused_by or (None, "")
     by = f" by {actor}" if actor else ""
-    sentence = f"The queue {policy.name} is paused since {_time(policy.paused_at)}{by}"
+    sentence = f"The queue {policy.name} is paused since {said(policy.paused_at)}{by}"
     details = {"paused_at": policy.paused_at, "actor": actor, "reason": reason}
     return [Because("paused", f"{sentence}: {reason}." if reason else f"{sentence}.", details)]
 
@@ -78,7 +76,7 @@ def _rate(code: str, whose: str, rate: Rate | None, use: PermitUse | None) -> Be
     if rate is None or use is None or use.starts < rate.count_max:
         return None
     taken = f"{use.starts} of {rate.count_max} starts of {whose} in {rate.seconds:g} s are taken"
-    when = f"at about {_time(use.next_start_at)}" if use.next_start_at else "so long after one of them has started"
+    when = f"at about {said(use.next_start_at)}" if use.next_start_at else "so long after one of them has started"
     details = {
         "starts": use.starts,
         f"{code}_max": rate.count_max,
@@ -111,7 +109,3 @@ def _nothing(use: QueueUse) -> Because:
         return Because("limit_free", sentence)
     sentence = f"The queue {use.policy.name} is open and has no limits (any more): it is about to be released."
     return Because("about_to_be_released", sentence)
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}Z"

@@ -100,3 +100,8 @@ class Explanation:
             "facts": dict(self.facts),
             "because": reasons,
         }
+
+
+def said(moment: datetime | None) -> str:
+    """Return a moment as the sentences of an explanation say it."""
+    return "an unknown time" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"

@@ -9,8 +9,9 @@ from typing import Any
 
 from ledger.bootstrap import Ledger
 from ledger.queues.policies import AGE_SECONDS_MAX
-from ledger.queues.settings import QueueSettings, check_queue_name, settings_of
+from ledger.queues.settings import QueueSettings, settings_of
 from ledger.read_model import fetch_rows
+from ledger.specification import check_queue_name
 from ledger.store.connection import Database
 from ledger.task_words import HoldReason
 

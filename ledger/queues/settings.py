@@ -1,6 +1,5 @@
 """What is set for a queue: its bounds, and the commands that change it; every change is kept with who and why."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -12,7 +11,7 @@ from ledger.errors import InvalidValueError
 from ledger.jsonvalue import decode_json, encode_json
 from ledger.queries import query
 from ledger.read_model import fetch_rows
-from ledger.specification import QUEUE_PATTERN, TAG_CHARS_MAX
+from ledger.specification import TAG_CHARS_MAX, check_queue_name, check_range
 from ledger.store.connection import Database
 from ledger.task_words import TENANT_TAG
 
@@ -25,8 +24,6 @@ WEIGHT_MIN = 0.01
 WEIGHT_MAX = 1000.0
 TENANT_CHARS_MAX = TAG_CHARS_MAX - len(TENANT_TAG)
 REASON_CHARS_MAX = 1000
-
-_QUEUE = re.compile(QUEUE_PATTERN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +61,10 @@ class QueueChange:
     recorded_at: datetime
 
 
-def check_queue_name(queue: str) -> None:
-    """Raise InvalidValueError for a name that no queue can have."""
-    if not _QUEUE.fullmatch(queue):
-        raise InvalidValueError(field="queue", bound="1 to 64 characters of a-z 0-9 _ -", value=queue)
-
-
 def check_settings(settings: QueueSettings) -> None:
     """Raise InvalidValueError for the first setting out of its bound."""
-    _check_range("concurrency_max", settings.concurrency_max, 1, CONCURRENCY_MAX)
-    _check_range("key_concurrency_max", settings.key_concurrency_max, 1, CONCURRENCY_MAX)
+    check_range("concurrency_max", settings.concurrency_max, 1, CONCURRENCY_MAX)
+    check_range("key_concurrency_max", settings.key_concurrency_max, 1, CONCURRENCY_MAX)
     _check_rate("rate", settings.rate_max, settings.rate_s)
     _check_rate("key_rate", settings.key_rate_max, settings.key_rate_s)
     if len(settings.weights) > WEIGHTS_MAX:
@@ -82,7 +73,7 @@ def check_settings(settings: QueueSettings) -> None:
         )
     for tenant, weight in settings.weights.items():
         _check_text("a tenant of weights", tenant, chars_min=1, chars_max=TENANT_CHARS_MAX)
-        _check_range(f"weights.{tenant}", weight, WEIGHT_MIN, WEIGHT_MAX)
+        check_range(f"weights.{tenant}", weight, WEIGHT_MIN, WEIGHT_MAX)
 
 
 async def set_policy(
@@ -146,14 +137,9 @@ async def _change(database: Database, name: str, queue: str, *arguments: object,
         return await connection.fetchval(query(name), queue, actor, reason, *arguments) is not None
 
 
-def _check_range(name: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not low <= value <= high:
-        raise InvalidValueError(field=name, bound=f"between {low} and {high}", value=value)
-
-
 def _check_rate(name: str, count_max: int | None, seconds: float | None) -> None:
-    _check_range(f"{name}_max", count_max, 1, RATE_MAX)
-    _check_range(f"{name}_s", seconds, RATE_SECONDS_MIN, RATE_SECONDS_MAX)
+    check_range(f"{name}_max", count_max, 1, RATE_MAX)
+    check_range(f"{name}_s", seconds, RATE_SECONDS_MIN, RATE_SECONDS_MAX)
     if (count_max is None) != (seconds is None):
         missing, given = (f"{name}_max", f"{name}_s") if count_max is None else (f"{name}_s", f"{name}_max")
         raise InvalidValueError(field=missing, bound=f"given together with {given}", value=None)

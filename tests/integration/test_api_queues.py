@@ -14,6 +14,7 @@ from ledger.queries import query
 from ledger.task_words import HoldReason
 from tests.integration.api_given import assert_problem, opened_api, submitted
 from tests.integration.given import CLIENT, caught_up, execute, fetch, started
+from tests.integration.queues_given import held, permit
 
 UNSET: dict[str, object] = {
     "concurrency_max": None, "key_concurrency_max": None, "rate_max": None, "rate_s": None, "key_rate_max": None,
@@ -146,11 +147,11 @@ async def test_tasks_that_are_held_back_and_let_through_are_counted(
     client: httpx.AsyncClient, ledger: Ledger
 ) -> None:
     for hold in (HoldReason.PAUSED, HoldReason.LIMIT, HoldReason.LIMIT):
-        await _held(client, ledger, hold)
+        await held(client, ledger, hold)
     await submitted(client, queue="mail", delay_s=60)
-    await _permit(ledger)
-    await _permit(ledger, ended=True)
-    await _permit(ledger, of=UUID(await _cancelled(client)), version=1)
+    await permit(ledger)
+    await permit(ledger, ended=True)
+    await permit(ledger, of=UUID(await _cancelled(client)), version=1)
     await caught_up(ledger)
 
     mail = (await client.get("/queues/mail")).json()
@@ -206,33 +207,7 @@ async def _changes(client: httpx.AsyncClient) -> list[dict[str, str]]:
     return changes
 
 
-async def _held(client: httpx.AsyncClient, ledger: Ledger, hold: HoldReason, **task: object) -> str:
-    task_id = await submitted(client, queue="mail", **task)
-    await ledger.commands.decide(
-        UUID(task_id), lambda found: found.hold_back(reason=hold, now=ledger.clock.now()), origin=CLIENT
-    )
-    return task_id
-
-
 async def _cancelled(client: httpx.AsyncClient) -> str:
     task_id = await submitted(client, queue="mail")
     assert (await client.post(f"/tasks/{task_id}/cancel")).status_code == 202
     return task_id
-
-
-async def _permit(
-    ledger: Ledger,
-    *,
-    of: UUID | None = None,
-    version: int = 2,
-    key: str | None = None,
-    started_ago: float | None = None,
-    ended: bool = False,
-) -> None:
-    await execute(
-        ledger,
-        "INSERT INTO ledger.permits (task_id, version, queue, key, started_at, ended_at) "
-        "VALUES ($1, $5, 'mail', $2, clock_timestamp() - make_interval(secs => $3), "
-        "CASE WHEN $4 THEN clock_timestamp() END)",
-        of or uuid7(), key, started_ago, ended, version,
-    )  # fmt: skip

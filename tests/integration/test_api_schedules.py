@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from ledger.bootstrap import Ledger
+from ledger.schedules.schedule import fire_id
 from tests.integration.api_given import assert_problem, opened_api
 from tests.integration.given import fetch
 
@@ -94,7 +95,7 @@ async def test_a_schedule_is_fired_by_hand(client: httpx.AsyncClient, ledger: Le
         str(event.position),
     )
     assert (event.actor, event.correlation_id) == ("client", "call-9")
-    assert event.causation_id == f"schedule:nightly@{fired.json()['fire_at']}"
+    assert event.causation_id == fire_id("nightly", datetime.fromisoformat(fired.json()["fire_at"]))
     (fire,) = (await client.get(NIGHTLY)).json()["recent_fires"]
     assert (fire["fire_at"], fire["task_id"], fire["outcome"]) == (
         fired.json()["fire_at"],

@@ -2,17 +2,16 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from uuid import UUID
 
 import httpx
 import pytest
-from uuid_utils.compat import uuid7
 
 from ledger.bootstrap import Ledger
 from ledger.queues.admitter import Admitter
 from ledger.task_words import HoldReason
 from tests.integration.api_given import opened_api, submitted
-from tests.integration.given import CLIENT, caught_up, execute
+from tests.integration.given import caught_up, execute
+from tests.integration.queues_given import held, permit
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
 
 
 async def test_a_paused_task_says_who_paused_its_queue_and_why(client: httpx.AsyncClient, ledger: Ledger) -> None:
-    task_id = await _held(client, ledger, HoldReason.PAUSED)
+    task_id = await held(client, ledger, HoldReason.PAUSED)
     await client.post("/queues/mail/pause", json={"reason": "deploy"})
 
     (reason,) = await _because(client, task_id)
@@ -47,14 +46,14 @@ async def test_a_task_over_a_limit_names_each_that_is_full(client: httpx.AsyncCl
     await client.put(
         "/queues/mail", json={"concurrency_max": 2, "key_concurrency_max": 1, "rate_max": 3, "rate_s": 60}
     )
-    first = await _held(client, ledger, HoldReason.LIMIT, key="acme")
-    task_id = await _held(client, ledger, HoldReason.LIMIT, key="acme")
-    keyless = await _held(client, ledger, HoldReason.LIMIT)
-    await _permit(ledger, key="acme", started_ago=50)
-    await _permit(ledger, key="zeta")
-    await _permit(ledger, key="zeta", started_ago=40, ended=True)
-    await _permit(ledger, key="zeta", started_ago=61, ended=True)
-    await _permit(ledger, key="zeta", ended=True)
+    first = await held(client, ledger, HoldReason.LIMIT, key="acme")
+    task_id = await held(client, ledger, HoldReason.LIMIT, key="acme")
+    keyless = await held(client, ledger, HoldReason.LIMIT)
+    await permit(ledger, key="acme", started_ago=50)
+    await permit(ledger, key="zeta")
+    await permit(ledger, key="zeta", started_ago=40, ended=True)
+    await permit(ledger, key="zeta", started_ago=61, ended=True)
+    await permit(ledger, key="zeta", ended=True)
     await caught_up(ledger)
 
     because = {one["code"]: one for one in await _because(client, task_id)}
@@ -98,8 +97,8 @@ async def test_a_task_whose_tenant_has_had_its_share_names_who_comes_first(
 ) -> None:
     await client.put("/queues/mail", json={"fair": True})
     for tags in (["tenant:zeta"], ["tenant:rich"], []):
-        await _held(client, ledger, HoldReason.LIMIT, tags=tags)
-    task_id = await _held(client, ledger, HoldReason.LIMIT, tags=["tenant:acme"])
+        await held(client, ledger, HoldReason.LIMIT, tags=tags)
+    task_id = await held(client, ledger, HoldReason.LIMIT, tags=["tenant:acme"])
     shares = "INSERT INTO ledger.tenant_shares (queue, tenant, finish_time) VALUES ('mail', $1, $2)"
     for tenant, finish_time in (("acme", 5.0), ("rich", 9.0), ("zeta", 4.0)):
         await execute(ledger, shares, tenant, finish_time)
@@ -135,32 +134,6 @@ async def _because(client: httpx.AsyncClient, task_id: str) -> list[dict[str, ob
     assert response.status_code == 200, response.text
     because: list[dict[str, object]] = response.json()["because"]
     return because
-
-
-async def _held(client: httpx.AsyncClient, ledger: Ledger, hold: HoldReason, **task: object) -> str:
-    task_id = await submitted(client, queue="mail", **task)
-    await ledger.commands.decide(
-        UUID(task_id), lambda found: found.hold_back(reason=hold, now=ledger.clock.now()), origin=CLIENT
-    )
-    return task_id
-
-
-async def _permit(
-    ledger: Ledger,
-    *,
-    of: UUID | None = None,
-    version: int = 2,
-    key: str | None = None,
-    started_ago: float | None = None,
-    ended: bool = False,
-) -> None:
-    await execute(
-        ledger,
-        "INSERT INTO ledger.permits (task_id, version, queue, key, started_at, ended_at) "
-        "VALUES ($1, $5, 'mail', $2, clock_timestamp() - make_interval(secs => $3), "
-        "CASE WHEN $4 THEN clock_timestamp() END)",
-        of or uuid7(), key, started_ago, ended, version,
-    )  # fmt: skip
 
 
 async def _seconds_until(ledger: Ledger, moment: object) -> float:

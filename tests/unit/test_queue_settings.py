@@ -4,7 +4,8 @@ import pytest
 
 from api.queues import parse_settings
 from ledger.errors import InvalidValueError
-from ledger.queues.settings import QueueSettings, check_queue_name, check_settings
+from ledger.queues.settings import QueueSettings, check_settings
+from ledger.specification import check_queue_name
 
 REFUSED = [
     (QueueSettings(concurrency_max=0), "concurrency_max must be between 1 and 1000000, got 0"),

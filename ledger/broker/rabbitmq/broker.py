@@ -12,9 +12,9 @@ from ledger.broker.rabbitmq.declarations import Declarations
 from ledger.broker.rabbitmq.delivery import RabbitmqDelivery
 from ledger.broker.rabbitmq.frames import event_publication
 from ledger.broker.rabbitmq.publisher import Publisher
-from ledger.broker.topology import check_queue_name
 from ledger.errors import BrokerUnavailableError, ConfigurationError
 from ledger.settings import Settings
+from ledger.specification import check_queue_name
 
 
 class RabbitmqBroker:

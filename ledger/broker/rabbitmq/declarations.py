@@ -9,6 +9,7 @@ from ledger.broker import topology
 from ledger.broker.rabbitmq.channel import Channel
 from ledger.broker.rabbitmq.connection import Connection
 from ledger.errors import BrokerRefusedError
+from ledger.specification import check_queue_name
 
 # How long to wait before a queue that was deleted is declared again. Where a quorum queue is back before the
 # server has told the consumers of the old one, it moves them over without a word and then delivers nothing to them
@@ -32,7 +33,7 @@ class Declarations:
         Raises:
             BrokerRefusedError: one exists with other arguments, or we may not declare it.
         """
-        topology.check_queue_name(queue)
+        check_queue_name(queue)
         async with self._channel(f"declaring the task queue {queue!r}") as channel:
             await _declare_exchanges(channel)
             dead = topology.dead_queue(queue)
