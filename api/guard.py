@@ -16,6 +16,7 @@ from api.caller import Caller, let_in
 from api.errors import ForeignPageError, NotAuthenticatedError, NotPermittedError
 from api.local_names import is_local_name
 from api.needed_scope import SAFE_METHODS, needed_scope
+from api.oidc import is_jwt, oidc_of
 from api.rates import Rates
 from ledger.access.api_key import ApiKey, digest_of
 from ledger.access.api_key import Scope as AccessScope
@@ -45,11 +46,12 @@ class Access:
         self._origins = frozenset(settings.allowed_origins)
         secret = settings.admin_key
         self._admin_digest = None if secret is None else digest_of(secret.get_secret_value())
+        self._oidc = oidc_of(settings)
         self._rates = Rates()
 
     async def is_open(self) -> bool:
         """Say whether nobody has to say who they are; raises StoreUnavailableError where nobody can tell."""
-        return self._admin_digest is None and await self._keyring.is_empty()
+        return self._admin_digest is None and self._oidc is None and await self._keyring.is_empty()
 
     async def admit(self, scope: Scope) -> None:
         """Let a request in, and note who sent it.
@@ -86,19 +88,21 @@ class Access:
         return await self._keyring.find(token)
 
     async def _caller(self, headers: Headers) -> Caller:
-        authorization = headers.get("authorization")
+        authorization, session = headers.get("authorization"), session_of(headers)
         if authorization is not None:
-            key = await self.holder_of(_bearer(authorization))
-            form_token = None
+            caller = await self._holder(_bearer(authorization))
+        elif session is not None:
+            caller = _caller(await self.sessions.find(session), form_token=form_token_of(session))
         else:
-            session = session_of(headers)
-            if session is None:
-                raise NotAuthenticatedError(presented=False)
-            key = await self.sessions.find(session)
-            form_token = form_token_of(session)
-        if key is None:
+            raise NotAuthenticatedError(presented=False)
+        if caller is None:
             raise NotAuthenticatedError(presented=True)
-        return Caller(actor=key.actor, scopes=key.scopes, rate_max=key.rate_max, form_token=form_token)
+        return caller
+
+    async def _holder(self, token: str) -> Caller | None:
+        if self._oidc is not None and is_jwt(token):
+            return await self._oidc.caller_of(token)
+        return _caller(await self.holder_of(token))
 
     def _check_name(self, headers: Headers) -> None:
         if self._local_names_only and not is_local_name(headers.get("host", "")):
@@ -131,6 +135,12 @@ class Guard:
             await RedirectResponse(login_of(scope), 303)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+def _caller(key: ApiKey | None, *, form_token: str | None = None) -> Caller | None:
+    if key is None:
+        return None
+    return Caller(actor=key.actor, scopes=key.scopes, rate_max=key.rate_max, form_token=form_token)
 
 
 def path_of(scope: Scope) -> str:

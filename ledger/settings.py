@@ -68,6 +68,10 @@ class Settings(BaseSettings):
 
     admin_key: SecretStr | None = Field(None, min_length=32, max_length=500)
     allow_open: bool = False
+    oidc_issuer: str | None = Field(None, pattern=r"^https?://\S+$", max_length=2000)
+    oidc_audience: str = Field("", max_length=500)
+    oidc_jwks_url: str | None = Field(None, pattern=r"^https?://\S+$", max_length=2000)
+    oidc_scope_claim: str = Field("scope", min_length=1, max_length=200)
     session_hours: float = Field(12.0, ge=0.1, le=8760)
 
     data_dir: Path = Field(default_factory=_default_data_dir)
