@@ -1,7 +1,7 @@
 """A ledger that an older release recorded: this release migrates it, reads all of it, and goes on with it.
 
-tests/contract/ledgers/v1.json was written by the last release whose Submitted had one version: its own submits, worker,
-relay, scheduler and projector recorded the rows; its read model is of the first version of the projection.
+tests/contract/ledgers/v1.json was written by the last release whose Submitted had one version: its own submits,
+worker, relay, scheduler and projector recorded the rows; its read model is of the projection's first version.
 """
 
 import asyncio
