@@ -1,7 +1,7 @@
 """AsyncTaskLedger: the client for an event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from datetime import datetime
 from typing import Any, Self, Unpack
 from uuid import UUID
@@ -133,7 +133,7 @@ class AsyncTaskLedger:
                 yield item
             after = page.next
 
-    def stream(self, task_id: Id | None = None, **wanted: Unpack[EventFilter]) -> AsyncIterator[Event]:
+    def stream(self, task_id: Id | None = None, **wanted: Unpack[EventFilter]) -> AsyncGenerator[Event, None]:
         """Yield events as they happen, for ever, without a gap and without a repeat over lost connections.
 
         Of a task its whole history comes first; of all tasks what happens next, or what follows the position

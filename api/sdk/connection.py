@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from typing import Any, TypedDict, TypeVar
 
 import httpx
@@ -126,7 +126,7 @@ class Connection:
                     return call.read(answer)
             time.sleep(pause or 0.0)
 
-    def follow(self, following: Following) -> Iterator[Event]:
+    def follow(self, following: Following) -> Generator[Event, None, None]:
         """Yield the events of a stream, over as many connections as it takes."""
         while True:
             try:
@@ -176,7 +176,7 @@ class AsyncConnection:
                     return call.read(answer)
             await asyncio.sleep(pause or 0.0)
 
-    async def follow(self, following: Following) -> AsyncIterator[Event]:
+    async def follow(self, following: Following) -> AsyncGenerator[Event, None]:
         """Yield the events of a stream, over as many connections as it takes."""
         while True:
             try:

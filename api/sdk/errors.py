@@ -29,7 +29,7 @@ from uuid import UUID
 
 from api.sdk.answers import Task
 
-_FIELD = re.compile(r"^(?:(?:body|query|header)s?: )?([A-Za-z_][\w.-]*)(?: must| is required)")
+_FIELD = re.compile(r"(?:^|: )([A-Za-z_][\w.-]*)(?: must| is required)")
 
 
 class TaskLedgerError(Exception):
@@ -96,7 +96,7 @@ class InvalidRequestError(ApiError):
     @property
     def field(self) -> str | None:
         """The name of the first field that the problem is about; None where it names none."""
-        found = _FIELD.match(self.detail)
+        found = _FIELD.search(self.detail)
         return found[1] if found else None
 
     @property

@@ -1,7 +1,7 @@
 """TaskLedger: the blocking client."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Self, Unpack
 from uuid import UUID
@@ -131,7 +131,7 @@ class TaskLedger:
             yield from page.items
             after = page.next
 
-    def stream(self, task_id: Id | None = None, **wanted: Unpack[EventFilter]) -> Iterator[Event]:
+    def stream(self, task_id: Id | None = None, **wanted: Unpack[EventFilter]) -> Generator[Event, None, None]:
         """Yield events as they happen, for ever, without a gap and without a repeat over lost connections.
 
         Of a task its whole history comes first; of all tasks what happens next, or what follows the position

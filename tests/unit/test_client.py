@@ -155,10 +155,11 @@ def test_a_later_chunk_that_fails_tells_which_tasks_are_there() -> None:
 
 def test_the_api_key_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEDGER_API_KEY", "s3cret")
-    with scripted(problem(401, "x")) as server, pytest.raises(UnauthenticatedError) as raised:
+    with scripted(problem(401, "x")) as server:
         monkeypatch.setenv("LEDGER_URL", server.url)
         ledger = TaskLedger()
-        ledger.get(TASK_ID)
+        with pytest.raises(UnauthenticatedError) as raised:
+            ledger.get(TASK_ID)
 
     assert server.requests[0].headers["authorization"] == "Bearer s3cret"
     assert "s3cret" not in repr(ledger) + str(raised.value) + repr(raised.value)
