@@ -19,7 +19,7 @@ from api.sdk.errors import (
 from api.sdk.following import Following
 from api.sdk.options import EventFilter, LogFilter, NewTask, SubmitOptions, TaskFilter
 from api.sdk.task_calls import CHUNK_SIZE, Id
-from api.sdk.waiting import POLL_SECONDS_MAX, in_doubt, result_of
+from api.sdk.waiting import BREATH_SECONDS, POLL_SECONDS_MAX, in_doubt, result_of
 
 
 class AsyncTaskLedger:
@@ -146,7 +146,9 @@ class AsyncTaskLedger:
         return self._connection.follow(Following(task_id, wanted, self._connection.retries))
 
     async def wait(self, task_id: Id, timeout: float | None = None) -> Any:  # noqa: ANN401, ASYNC109 - any JSON value; as in the other client
-        """Wait until a task has ended and return its result; without polling, and for ever without a timeout.
+        """Wait until a task has ended and return its result; for ever without a timeout.
+
+        The server answers when the status changes; it knows whole seconds only, at least one.
 
         Raises:
             TaskFailedError: it failed for good; `task.error` says how.
@@ -155,6 +157,7 @@ class AsyncTaskLedger:
             NotFoundError: there is no such task.
         """
         ends_at = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        before = ""
         while True:
             left = POLL_SECONDS_MAX if ends_at is None else ends_at - asyncio.get_running_loop().time()
             call = calls.status(task_id) if left <= 0 else calls.status_soon(task_id, min(left, POLL_SECONDS_MAX))
@@ -163,6 +166,9 @@ class AsyncTaskLedger:
                 return result_of(found, await self.get(task_id) if found.status != "COMPLETED" else None)
             if timeout is not None and left <= 1:
                 raise WaitTimeoutError(task_id=found.task_id, seconds=timeout, status=found.status)
+            if found.status == before:
+                await asyncio.sleep(BREATH_SECONDS)
+            before = found.status
 
     async def cancel(self, task_id: Id, *, reason: str = "") -> Commanded:
         """Cancel a pending task, or ask the worker of a running one to stop.

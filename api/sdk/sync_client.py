@@ -19,7 +19,7 @@ from api.sdk.following import Following
 from api.sdk.options import EventFilter, LogFilter, NewTask, SubmitOptions, TaskFilter
 from api.sdk.sync_operators import DeadLetters, Queues, Schedules
 from api.sdk.task_calls import CHUNK_SIZE, Id
-from api.sdk.waiting import POLL_SECONDS_MAX, in_doubt, result_of
+from api.sdk.waiting import BREATH_SECONDS, POLL_SECONDS_MAX, in_doubt, result_of
 
 
 class TaskLedger:
@@ -144,7 +144,9 @@ class TaskLedger:
         return self._connection.follow(Following(task_id, wanted, self._connection.retries))
 
     def wait(self, task_id: Id, timeout: float | None = None) -> Any:  # noqa: ANN401 - any JSON value
-        """Wait until a task has ended and return its result; without polling, and for ever without a timeout.
+        """Wait until a task has ended and return its result; for ever without a timeout.
+
+        The server answers when the status changes; it knows whole seconds only, at least one.
 
         Raises:
             TaskFailedError: it failed for good; `task.error` says how.
@@ -153,6 +155,7 @@ class TaskLedger:
             NotFoundError: there is no such task.
         """
         ends_at = None if timeout is None else time.monotonic() + timeout
+        before = ""
         while True:
             left = POLL_SECONDS_MAX if ends_at is None else ends_at - time.monotonic()
             call = calls.status(task_id) if left <= 0 else calls.status_soon(task_id, min(left, POLL_SECONDS_MAX))
@@ -161,6 +164,9 @@ class TaskLedger:
                 return result_of(found, self.get(task_id) if found.status != "COMPLETED" else None)
             if timeout is not None and left <= 1:
                 raise WaitTimeoutError(task_id=found.task_id, seconds=timeout, status=found.status)
+            if found.status == before:
+                time.sleep(BREATH_SECONDS)
+            before = found.status
 
     def cancel(self, task_id: Id, *, reason: str = "") -> Commanded:
         """Cancel a pending task, or ask the worker of a running one to stop.

@@ -13,6 +13,8 @@ from api.sdk.errors import (
 
 # Less than proxies commonly allow a request to be silent.
 POLL_SECONDS_MAX = 25.0
+# A server may be set to let nobody wait: it is not asked without a pause.
+BREATH_SECONDS = 0.1
 
 
 def result_of(found: TaskStatus, task: Task | None) -> Any:  # noqa: ANN401 - any JSON value

@@ -53,9 +53,7 @@ def _types(ledger: LedgerTest, number: int = 0) -> list[str]:
 
 def test_a_users_test_file_has_the_fixture(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(shop_tasks=_APP, test_shop=_TESTS)
-    pytester.makeini(
-        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\npythonpath = .\nledger_apps = shop_tasks\n"
-    )
+    pytester.makeini(_CONFIGURATION)
 
     result = pytester.runpytest_inprocess("-p", "api.testing", "-p", "no:cacheprovider")
 
