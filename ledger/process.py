@@ -23,6 +23,9 @@ from ledger.errors import (
     StoreUnavailableError,
     TaskNotFoundError,
     TaskStateError,
+    WebhookDeliveryNotFoundError,
+    WebhookNotFoundError,
+    WebhookStateError,
 )
 from ledger.telemetry import configure_logging
 
@@ -49,11 +52,14 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (ScheduleNotFoundError, ExitCode.NOT_FOUND),
     (DeadLetterNotFoundError, ExitCode.NOT_FOUND),
     (BulkActNotFoundError, ExitCode.NOT_FOUND),
+    (WebhookNotFoundError, ExitCode.NOT_FOUND),
+    (WebhookDeliveryNotFoundError, ExitCode.NOT_FOUND),
     (StoreUnavailableError, ExitCode.UNREACHABLE),
     (BrokerUnavailableError, ExitCode.UNREACHABLE),
     (DataDirectoryInUseError, ExitCode.CONFLICT),
     (TaskStateError, ExitCode.CONFLICT),
     (DeadLetterStateError, ExitCode.CONFLICT),
+    (WebhookStateError, ExitCode.CONFLICT),
 )
 
 
