@@ -106,7 +106,8 @@ def _explained_active(webhook: Webhook, lag: int) -> str:
     if webhook.failures:
         when = "" if webhook.next_try_at is None else f" at {timestamp(webhook.next_try_at)}"
         tries = "try" if webhook.failures == 1 else "tries"
-        return f"{webhook.failures} {tries} of the next delivery failed ({webhook.last_error}); it is tried again{when}."
+        failed = f"{webhook.failures} {tries} of the next delivery failed ({webhook.last_error})"
+        return f"{failed}; it is tried again{when}."
     return "It has got all that it wants." if lag == 0 else f"It is being sent what it wants of {lag} positions."
 
 

@@ -34,7 +34,7 @@ async def resolved(host: str, port: int, *, allow_private: bool, resolvers: Exec
 
 
 def check_public(address: Address, *, allow_private: bool) -> None:
-    """Raise WebhookAddressError for an address that is not of the public internet, unless private ones are allowed."""
+    """Raise WebhookAddressError for an address that is not public, unless private ones are allowed."""
     reached = _reached(address)
     if not allow_private and (not reached.is_global or reached.is_multicast or reached.is_reserved):
         raise WebhookAddressError("the host is at an address that is not public (LEDGER_WEBHOOK_ALLOW_PRIVATE)")

@@ -1,8 +1,8 @@
-"""The crew: one task for each endpoint that is served and one for each with errands, none of which waits for another.
+"""The crew: a task for each endpoint that is served and one for each with errands; none waits for another.
 
-The HTTP client is `httpx`: it connects to the address that it is told while Host and the TLS name stay those of the
-URL, and it follows no redirect, proxy or cookie unless asked to. It is loaded with this file, so only where there is
-an endpoint.
+The HTTP client is `httpx`: it connects to the address that it is told while Host and the TLS name stay those of
+the URL, and it follows no redirect, proxy or cookie unless asked to. It is loaded with this file, so only where
+there is an endpoint.
 """
 
 import asyncio

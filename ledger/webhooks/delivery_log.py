@@ -1,6 +1,7 @@
 """The log of deliveries: what was sent, and what somebody asks to be sent beside the order of the log.
 
-Nothing is sent from here: what is asked for is queued, and the scheduler, which alone can read the secrets, sends it.
+Nothing is sent from here: what is asked for is queued, and the scheduler, which alone can read the secrets, sends
+it.
 """
 
 from collections.abc import Sequence
@@ -65,6 +66,6 @@ class DeliveryLog:
 
 async def _queued(locked: Locked, note: DeliveryNote) -> Delivery:
     delivery_id = await insert_delivery(locked.connection, note)
-    row = await locked.connection.fetchrow(query("find_webhook_delivery"), locked.name, delivery_id)
-    (delivery,) = deliveries_of([row])
+    rows = await locked.connection.fetch(query("find_webhook_delivery"), locked.name, delivery_id)
+    (delivery,) = deliveries_of(rows)
     return delivery

@@ -1,8 +1,8 @@
 """The dispatcher: sees to it that every endpoint that is due is served, and follows the log to wake their lanes.
 
 While there is no endpoint it only looks for one, every LEDGER_SCHEDULER_INTERVAL_SECONDS. The leader of the
-scheduler runs it; what it does is safe beside another leader's, by compare-and-set. To shard it later is to let each
-process take the endpoints of its share.
+scheduler runs it; what it does is safe beside another leader's, by compare-and-set. To shard it later is to let
+each process take the endpoints of its share.
 """
 
 import asyncio

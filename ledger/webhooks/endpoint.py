@@ -68,7 +68,7 @@ class Webhook:
     Attributes:
         position: its checkpoint.
         failures: how many tries of the next delivery have failed.
-        revision: changes with everything that is decided about it.
+        revision: changes with its definition, and is never that of an earlier one of its name.
     """
 
     name: str
@@ -152,9 +152,10 @@ def filter_of(words: Mapping[str, Any]) -> EventFilter:
 def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        return parts if parts.port is None or parts.port > 0 else None
+        port = parts.port
     except ValueError:
         return None
+    return None if port == 0 else parts
 
 
 def _refused(bound: str, value: object) -> InvalidValueError:

@@ -149,6 +149,6 @@ async def load(ledger: Ledger, name: str) -> Page | None:
 async def _advance(connection: asyncpg.Connection, page: Page, position: int) -> Page | None:
     webhook = page.webhook
     arguments = (webhook.name, webhook.revision, page.position, position)
-    if await connection.fetchval(query("advance_webhook"), *arguments) is None:
+    if await connection.fetchval(query("advance_webhook"), *arguments) != WebhookState.ACTIVE:
         return None
     return Page(replace(webhook, failures=0), page.secrets, position)

@@ -51,7 +51,8 @@ def check_known(name: str) -> None:
 
 async def changed_webhook(locked: Locked, change: str, reason: str, origin: Origin) -> Webhook:
     """Record a change that was made; return the endpoint as it is now."""
-    webhook = webhook_of(await locked.connection.fetchrow(query("find_webhook"), locked.name))
+    (row,) = await locked.connection.fetch(query("find_webhook"), locked.name)
+    webhook = webhook_of(row)
     await record_change(locked, change, webhook, reason, origin)
     return webhook
 

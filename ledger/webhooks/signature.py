@@ -1,7 +1,7 @@
 """The signatures of Standard Webhooks 1.0: how a delivery is signed, and how a receiver verifies one.
 
-`webhook-signature` holds one signature a valid secret, apart by spaces, each `v1,` and the base64 of HMAC-SHA256 over
-`webhook-id.webhook-timestamp.body`. A secret is `whsec_` and the base64 of 24 to 64 random bytes.
+`webhook-signature` holds one signature a valid secret, apart by spaces, each `v1,` and the base64 of HMAC-SHA256
+over `webhook-id.webhook-timestamp.body`. A secret is `whsec_` and the base64 of 24 to 64 random bytes.
 """
 
 import base64

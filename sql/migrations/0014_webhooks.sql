@@ -1,6 +1,7 @@
 -- Webhooks: to whom the log is sent, how far each has got it, what was sent, and who changed what.
 -- `position` is the checkpoint: everything up to it was received, skipped by somebody, or not wanted. `revision`
--- changes with everything that somebody decides about an endpoint, so that a delivery under way finds out.
+-- changes with the endpoint's definition and is never that of an earlier one of its name, so that what was under way
+-- to another URL moves no checkpoint.
 CREATE TABLE ledger.webhooks (
     name         text COLLATE "C" PRIMARY KEY,
     url          text        NOT NULL,
@@ -14,7 +15,7 @@ CREATE TABLE ledger.webhooks (
     last_error   text        NOT NULL DEFAULT '',
     next_try_at  timestamptz,
     delivered_at timestamptz,
-    revision     bigint      NOT NULL DEFAULT 1,
+    revision     bigint      NOT NULL DEFAULT extract(epoch FROM clock_timestamp()) * 1000000,
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );

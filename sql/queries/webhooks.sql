@@ -36,7 +36,7 @@ UPDATE ledger.webhooks
 -- name: turn_webhook
 -- Pauses or resumes an endpoint; with a fresh count of failures.
 UPDATE ledger.webhooks
-   SET state = $2, state_reason = $3, failures = 0, failing_since = NULL, next_try_at = NULL, revision = revision + 1,
+   SET state = $2, state_reason = $3, failures = 0, failing_since = NULL, next_try_at = NULL,
        updated_at = clock_timestamp()
  WHERE name = $1;
 
@@ -133,12 +133,13 @@ UPDATE ledger.webhook_deliveries
 RETURNING id;
 
 -- name: advance_webhook
--- Compare and set after a delivery: nobody moves a checkpoint that another has moved, nor after somebody's decision.
+-- Compare and set after a delivery: nobody moves a checkpoint that another has moved, nor that of another definition.
+-- What arrived while somebody paused it counts as well.
 UPDATE ledger.webhooks
    SET position = $4, failures = 0, failing_since = NULL, last_error = '', next_try_at = NULL,
        delivered_at = clock_timestamp()
  WHERE name = $1 AND revision = $2 AND position = $3
-RETURNING position;
+RETURNING state;
 
 -- name: pass_by_unwanted
 -- Compare and set beyond events that the endpoint does not want.
@@ -149,7 +150,7 @@ UPDATE ledger.webhooks SET position = $4 WHERE name = $1 AND revision = $2 AND p
 UPDATE ledger.webhooks
    SET failures = $4, failing_since = coalesce(failing_since, clock_timestamp()), last_error = $5, state = $6,
        state_reason = $7, next_try_at = clock_timestamp() + make_interval(secs => $8::double precision)
- WHERE name = $1 AND revision = $2 AND position = $3
+ WHERE name = $1 AND revision = $2 AND position = $3 AND state = 'active'
 RETURNING position;
 
 -- name: prune_webhook_log
