@@ -102,8 +102,8 @@ def rotate(
     run_command(run_rotate(name, database_url, overlap_seconds=overlap, reason=reason, as_json=as_json))
 
 
-@app.command()
-def test(name: Name, database_url: DatabaseUrl = None, *, as_json: AsJson = False) -> None:
+@app.command("test")
+def ping(name: Name, database_url: DatabaseUrl = None, *, as_json: AsJson = False) -> None:
     """Have a signed ping sent; `deliveries` says what became of it."""
     from api.webhooks import run_test  # noqa: PLC0415 - keeps `--help` fast
 

@@ -1,7 +1,5 @@
 """Webhooks over HTTP: set, shown, turned, refused; a secret is shown once and stands in no other answer."""
 
-import pytest
-
 from ledger.webhooks.dispatcher import Dispatcher
 from tests.integration.api_given import assert_problem, opened_api, submitted
 from tests.integration.webhooks_given import TEST_SETTINGS, receiving
@@ -45,31 +43,25 @@ async def test_a_webhook_lives_its_whole_life_over_http(database_url: str) -> No
             assert "whsec_" not in answer.text
 
 
-@pytest.mark.parametrize(
-    ("body", "error"),
-    [
-        ({}, "Invalid request body: url"),
-        ({"url": "http://10.0.0.1/"}, "Invalid request body: url must be at a public address"),
-        ({"url": "https://u:hunter2@example.org/"}, "Invalid request body: url must be without credentials"),
-        (
-            {"url": "https://example.org/", "filter": {"types": ["task.gone"]}},
-            "Invalid request body: types must be",
-        ),
-        ({"url": "https://example.org/", "filter": {"tag": "x"}}, "Invalid request body: filter.tag"),
-        ({"url": "https://example.org/", "start": "soon"}, "Invalid request body: start must be"),
-        ({"url": "https://example.org/", "start": 10**18}, "Invalid request body: start must be"),
-        ({"url": "https://example.org/", "secret": "hunter2"}, "Invalid request body: secret must be"),
-        ({"url": "https://example.org/", "batch_max": 0}, "Invalid request body: batch_max must be"),
-    ],
-)
-async def test_bad_input_is_a_problem_that_repeats_no_secret(
-    database_url: str, body: dict[str, object], error: str
-) -> None:
+async def test_bad_input_is_a_problem_that_repeats_no_secret(database_url: str) -> None:
+    url = "https://example.org/"
+    refusals: tuple[tuple[dict[str, object], str], ...] = (
+        ({}, "url"),
+        ({"url": "http://10.0.0.1/"}, "url must be at a public address"),
+        ({"url": "https://u:hunter2@example.org/"}, "url must be without credentials"),
+        ({"url": url, "filter": {"types": ["task.gone"]}}, "types must be"),
+        ({"url": url, "filter": {"tag": "x"}}, "unknown field: filter.tag"),
+        ({"url": url, "start": "soon"}, "start must be"),
+        ({"url": url, "start": 10**18}, "start must be"),
+        ({"url": url, "secret": "hunter2"}, "secret must be"),
+        ({"url": url, "batch_max": 0}, "batch_max must be"),
+    )
     async with opened_api(database_url) as (_, client):
-        refused = await client.put("/webhooks/hook", json=body)
+        for body, error in refusals:
+            refused = await client.put("/webhooks/hook", json=body)
 
-        assert_problem(refused, 400, error)
-        assert "hunter2" not in refused.text
+            assert_problem(refused, 400, f"Invalid request body: {error}")
+            assert "hunter2" not in refused.text
 
 
 async def test_what_is_not_there_is_not_found(database_url: str) -> None:

@@ -282,8 +282,8 @@ async def test_the_log_is_pruned_and_secrets_are_read_by_the_scheduler_alone(
     await submitted(ledger, 2)
     async with opened(f"{database_url}?role=ledger_scheduler", **TEST_SETTINGS) as scheduler:
         assert await Dispatcher(scheduler).run_once() == 2
-        old = "UPDATE ledger.webhook_deliveries SET recorded_at = recorded_at - make_interval(days => 15) WHERE id = 1"
-        await execute(ledger, old)
+        older = "SET recorded_at = recorded_at - make_interval(days => 15) WHERE id = 1"
+        await execute(ledger, f"UPDATE ledger.webhook_deliveries {older}")
         assert await Dispatcher(scheduler).prune() == 1
     async with opened(f"{database_url}?role=ledger_api", **TEST_SETTINGS) as api:
         await Webhooks(api).rotate("hook", secret=None, overlap_seconds=5, reason="", origin=ANN)
