@@ -31,6 +31,7 @@ from api.routes.seals import SealRoutes
 from api.routes.streams import StreamRoutes
 from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
+from api.routes.webhooks import WebhookRoutes
 from api.tail import Tail
 from ledger.bootstrap import Ledger
 from ledger.broker.port import Broker
@@ -71,6 +72,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None, access: Access | No
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)
     HistoryRoutes(ledger).add_to(app)
+    WebhookRoutes(ledger).add_to(app)
     app.router.routes.extend(page_routes())
     app.router.routes.extend(LoginRoutes(access).routes())
     app.router.routes.extend(Site(app, PAGES).routes())

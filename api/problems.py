@@ -46,6 +46,9 @@ from ledger.errors import (
     StoreUnwritableError,
     TaskNotFoundError,
     TaskStateError,
+    WebhookDeliveryNotFoundError,
+    WebhookNotFoundError,
+    WebhookStateError,
     WrongExpectedVersionError,
 )
 from projections.errors import ReadModelMissingError
@@ -118,6 +121,12 @@ _TABLE = (
     ),
     _Row(KeyInFlightError, HTTPStatus.CONFLICT, "key-in-flight", "A request with the same key is in flight"),
     _Row(ScheduleNotFoundError, HTTPStatus.NOT_FOUND, "schedule-not-found", "There is no such schedule"),
+    _Row(WebhookNotFoundError, HTTPStatus.NOT_FOUND, "webhook-not-found", "There is no such webhook"),
+    _Row(
+        WebhookDeliveryNotFoundError, HTTPStatus.NOT_FOUND, "webhook-delivery-not-found",
+        "There is no such delivery",
+    ),
+    _Row(WebhookStateError, HTTPStatus.CONFLICT, "webhook-state", "The webhook's state refuses this"),
     _Row(DeadLetterNotFoundError, HTTPStatus.NOT_FOUND, "dead-letter-not-found", "There is no such dead letter"),
     _Row(BulkActNotFoundError, HTTPStatus.NOT_FOUND, "bulk-act-not-found", "There is no such bulk act"),
     _Row(DeadLetterStateError, HTTPStatus.CONFLICT, "dead-letter-state", "The dead letter refuses this"),

@@ -25,6 +25,9 @@ from ledger.errors import (
     StoreUnavailableError,
     TaskNotFoundError,
     TaskStateError,
+    WebhookDeliveryNotFoundError,
+    WebhookNotFoundError,
+    WebhookStateError,
 )
 from ledger.telemetry import configure_logging
 
@@ -52,12 +55,15 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (DeadLetterNotFoundError, ExitCode.NOT_FOUND),
     (ApiKeyNotFoundError, ExitCode.NOT_FOUND),
     (BulkActNotFoundError, ExitCode.NOT_FOUND),
+    (WebhookNotFoundError, ExitCode.NOT_FOUND),
+    (WebhookDeliveryNotFoundError, ExitCode.NOT_FOUND),
     (StoreUnavailableError, ExitCode.UNREACHABLE),
     (BrokerUnavailableError, ExitCode.UNREACHABLE),
     (DataDirectoryInUseError, ExitCode.CONFLICT),
     (TaskStateError, ExitCode.CONFLICT),
     (ApiKeyStateError, ExitCode.CONFLICT),
     (DeadLetterStateError, ExitCode.CONFLICT),
+    (WebhookStateError, ExitCode.CONFLICT),
 )
 
 

@@ -147,6 +147,17 @@ class Settings(BaseSettings):
     seal_events_max: int = Field(10_000, ge=1, le=100_000)
     seal_seconds: float = Field(60.0, ge=0, le=86_400)
 
+    webhooks_max: int = Field(100, ge=1, le=1000)
+    webhook_allow_private: bool = False
+    webhook_timeout_seconds: float = Field(10.0, ge=0.1, le=60)
+    webhook_tries_max: int = Field(15, ge=1, le=100)
+    webhook_retry_base_seconds: float = Field(1.0, ge=0, le=3600)
+    webhook_retry_cap_seconds: float = Field(3600.0, ge=0, le=86_400)
+    webhook_retry_after_seconds_max: float = Field(3600.0, ge=0, le=86_400)
+    webhook_response_bytes_max: int = Field(2048, ge=0, le=65_536)
+    webhook_rotation_seconds: float = Field(86_400.0, ge=0, le=2_592_000)
+    webhook_log_days: float = Field(14.0, ge=0.01, le=365)
+
     def masked(self) -> dict[str, Any]:
         """Return every setting with its value, passwords in URLs masked: fit for a log or a terminal."""
         shown: dict[str, Any] = {}
