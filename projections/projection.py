@@ -143,15 +143,20 @@ class PythonProjection:
             ForeignTableError: it changed a table of another projection.
         """
         rows = await connection.fetch(query("read_log"), after, upto, EVENTS_MAX, timeout=timeout_seconds)
+        before = await self._foreign_changes(connection)
         try:
             await self.apply(connection, [RecordedEvent(*row) for row in rows])
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             raise
         except Exception as error:
             raise FoldFailedError(name=self.name, after=after, upto=upto, error=type(error).__name__) from error
-        foreign = await connection.fetch(query("changed_foreign_tables"), list(self.tables))
-        if foreign:
-            raise ForeignTableError(name=self.name, table=foreign[0][0])
+        for table, changes in (await self._foreign_changes(connection)).items():
+            if changes > before.get(table, 0):
+                raise ForeignTableError(name=self.name, table=table)
+
+    async def _foreign_changes(self, connection: asyncpg.Connection) -> dict[str, int]:
+        rows = await connection.fetch(query("changes_of_foreign_tables"), list(self.tables))
+        return {row["name"]: row["changes"] for row in rows}
 
 
 @cache

@@ -99,10 +99,11 @@ DELETE FROM ledger.projection_errors WHERE projection = $1;
 -- Why a read model does not go on, if it does not.
 SELECT position, error, recorded_at FROM ledger.projection_errors WHERE projection = $1;
 
--- name: changed_foreign_tables
--- The read models' tables that this transaction has changed, other than these.
-SELECT schemaname || '.' || relname
+-- name: changes_of_foreign_tables
+-- How often this session has changed the read models' tables other than these: those of its latest transactions count as
+-- well, so only what is more than before was changed in between.
+SELECT schemaname || '.' || relname AS name, n_tup_ins + n_tup_upd + n_tup_del AS changes
   FROM pg_stat_xact_user_tables
  WHERE schemaname IN ('projections', 'projections_next') AND NOT relname = ANY ($1::text[])
    AND n_tup_ins + n_tup_upd + n_tup_del > 0
- ORDER BY 1;
+ ORDER BY name;
