@@ -5,6 +5,8 @@ kept where the rebuild notes its steps, and the next one goes on from there.
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -31,6 +33,7 @@ from projections.verify import Difference, verify
 log = structlog.get_logger()
 
 _REPORT_SECONDS = 0.3
+_ORPHANS_EVERY_SECONDS = 60.0
 _OPEN_MAX = 100
 _CHARS_MAX = 500
 
@@ -51,6 +54,7 @@ class Conductor:
         self._ledger = ledger
         self._catalogue = catalogue
         self._settings = ledger.settings
+        self._orphans_at = -math.inf
 
     async def run(self) -> None:
         """Carry out runs for ever; outlives every outage."""
@@ -160,6 +164,10 @@ class Conductor:
         )
 
     async def _refuse_orphans(self) -> None:
+        now = time.monotonic()
+        if now < self._orphans_at + _ORPHANS_EVERY_SECONDS:
+            return
+        self._orphans_at = now
         seconds = self._settings.projection_run_wait_seconds_max
         error = f"no projector that knows this projection took it within {seconds:g} s: give it the same --app"
         async with self._ledger.database.connection() as connection:

@@ -47,7 +47,7 @@ async def test_projection_that_is_added_to_an_old_ledger_folds_all_of_its_histor
     assert reports == 3
     [(tasks,)] = await fetch(ledger, "SELECT sum(tasks) FROM projections.kinds")
     assert tasks == 23
-    assert await fetch(ledger, ALL_SEEN) == [(True,)]
+    assert [bool(row[0]) for row in await fetch(ledger, ALL_SEEN)] == [True]
     assert await verify(ledger, kinds) == []
     assert await verify(ledger, SEEN) == []
 
@@ -139,7 +139,7 @@ async def test_interrupted_rebuild_of_a_python_projection_goes_on_after_its_last
     await rebuild(ledger, noting)
 
     assert batches == [1, 4]
-    assert await fetch(ledger, ALL_SEEN) == [(True,)]
+    assert [bool(row[0]) for row in await fetch(ledger, ALL_SEEN)] == [True]
 
 
 async def test_rebuild_of_a_projection_that_raised_begins_anew(ledger: Ledger) -> None:
