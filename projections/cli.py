@@ -77,8 +77,9 @@ def reset(
 ) -> None:
     """Empty the live read model and fold it again from position 0.
 
-    Its readers see an incomplete read model meanwhile. `rebuild` does not have that fault: it makes the new one
-    beside the old one. A reset is refused while a rebuild or a verification runs.
+    Readers see an incomplete model meanwhile: `rebuild` does not have that fault.
+
+    Refused while a rebuild or a verification runs.
     """
     from projections.commands import run_reset  # noqa: PLC0415 - keeps `--help` fast
 

@@ -134,9 +134,9 @@ class Conductor:
             return _failed(f"it raised {type(error).__name__}; the projector's log has the details")
         finally:
             reporting.cancel()
-            with suppress(asyncio.CancelledError):
-                await reporting
-        await report.write()
+            await asyncio.gather(reporting, return_exceptions=True)
+        with suppress(LedgerError):
+            await report.write()
         return outcome
 
     async def _perform(self, projection: Projection, act: Act, report: "_Report") -> _Outcome:
