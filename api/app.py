@@ -9,6 +9,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from api.conditions import APPLIED_HEADER, MIN_POSITION_HEADER
+from api.dashboard.pages import PAGES
+from api.dashboard.site import Site
 from api.fast_lane import FastLane
 from api.frame import Frame
 from api.guard import Access, Guard
@@ -80,6 +82,7 @@ def create_app(
     ProjectionRoutes(ledger, catalogue or Catalogue()).add_to(app)
     app.router.routes.extend(page_routes())
     app.router.routes.extend(LoginRoutes(access).routes())
+    app.router.routes.extend(Site(app, PAGES).routes())
     app.add_exception_handler(HTTPException, tell)
     app.add_exception_handler(RequestValidationError, tell)
     _add_middleware(app, ledger.settings, access)

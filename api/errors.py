@@ -148,6 +148,14 @@ class TooManyWaitingError(LedgerError):
         super().__init__(f"As many as may wait at once are waiting already: {places_max} ({setting})")
 
 
+class TooManyExportsError(LedgerError):
+    """As many exports as may run at once are running already."""
+
+    def __init__(self, *, places_max: int, setting: str) -> None:
+        self.places_max = places_max
+        super().__init__(f"As many exports as may run at once are running already: {places_max} ({setting})")
+
+
 class PastOutOfReachError(LedgerError):
     """Too much was recorded since a moment to go through it in time."""
 

@@ -28,6 +28,7 @@ from api.errors import (
     RateExceededError,
     ReadModelBehindError,
     TooManyBatchesError,
+    TooManyExportsError,
     TooManyWaitingError,
 )
 from api.json_response import JsonResponse
@@ -111,6 +112,7 @@ _TABLE = (
     _Row(BodyTooSlowError, HTTPStatus.REQUEST_TIMEOUT, "body-too-slow", "The body came too slowly"),
     _Row(InvalidBatchError, HTTPStatus.BAD_REQUEST, "invalid-batch", "The batch is not valid"),
     _Row(TooManyBatchesError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-batches", "Too many batches at once"),
+    _Row(TooManyExportsError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-exports", "Too many exports at once"),
     _Row(TooManyWaitingError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-waiting", "Too many are waiting"),
     _Row(ReadModelBehindError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-behind", "The read model is behind"),
     _Row(PastOutOfReachError, HTTPStatus.SERVICE_UNAVAILABLE, "past-out-of-reach", "The moment is out of reach"),

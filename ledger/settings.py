@@ -115,6 +115,7 @@ class Settings(BaseSettings):
     read_model_wait_seconds_max: float = Field(5.0, ge=0, le=300)
     wait_seconds_max: float = Field(60.0, ge=0, le=3600)
     waits_max: int = Field(1000, ge=1, le=100_000)
+    exports_max: int = Field(4, ge=1, le=1000)
     streams_max: int = Field(200, ge=1, le=10_000)
     stream_heartbeat_seconds: float = Field(15.0, ge=0.05, le=300)
     search_events_max: int = Field(100_000, ge=1, le=10_000_000)

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from api.body import read_body
 from api.guard import LOGIN_PATH, SESSION_COOKIE, Access, session_of
-from api.routes.pages import OWN_HEADERS
+from api.page_headers import OWN_HEADERS
 
 _BODY_BYTES_MAX = 10_000
 _HOME = "/ui"
