@@ -25,6 +25,7 @@ from api.routes.history import HistoryRoutes
 from api.routes.ledger import LedgerRoutes
 from api.routes.login import LoginRoutes
 from api.routes.pages import page_routes
+from api.routes.projections import ProjectionRoutes
 from api.routes.queues import QueueRoutes
 from api.routes.schedules import ScheduleRoutes
 from api.routes.seals import SealRoutes
@@ -36,14 +37,21 @@ from api.tail import Tail
 from ledger.bootstrap import Ledger
 from ledger.broker.port import Broker
 from ledger.settings import Settings
+from projections.catalogue import Catalogue
 
 _CORS_SECONDS_MAX = 600
 
 
-def create_app(ledger: Ledger, broker: Broker | None = None, access: Access | None = None) -> ASGIApp:
+def create_app(
+    ledger: Ledger,
+    broker: Broker | None = None,
+    access: Access | None = None,
+    catalogue: Catalogue | None = None,
+) -> ASGIApp:
     """Make the application on an open ledger; a broker is only asked whether it answers, for the readiness.
 
-    Without `access` it lets in whoever reaches it, as long as there is no key.
+    Without `access` it lets in whoever reaches it, as long as there is no key; without `catalogue` it knows the
+    shipped projections.
     """
     access = access or Access(ledger)
     app = DocumentedApi(
@@ -73,6 +81,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None, access: Access | No
     ScheduleRoutes(ledger).add_to(app)
     HistoryRoutes(ledger).add_to(app)
     WebhookRoutes(ledger).add_to(app)
+    ProjectionRoutes(ledger, catalogue or Catalogue()).add_to(app)
     app.router.routes.extend(page_routes())
     app.router.routes.extend(LoginRoutes(access).routes())
     app.router.routes.extend(Site(app, PAGES).routes())

@@ -49,7 +49,8 @@ def up(
     database_url: ledger.cli.DatabaseUrl = None,
     rabbitmq_url: ledger.cli.RabbitmqUrl = None,
     app_modules: Annotated[
-        list[str] | None, typer.Option("--app", help="A module with your handlers; may be given again.")
+        list[str] | None,
+        typer.Option("--app", help="A module with your handlers and projections; may be given again."),
     ] = None,
 ) -> None:
     """Run everything in this one process; needs nothing else, uses what is configured."""
@@ -73,11 +74,18 @@ def serve_api(
     port: Port = None,
     database_url: ledger.cli.DatabaseUrl = None,
     rabbitmq_url: ledger.cli.RabbitmqUrl = None,
+    apps: projections.cli.Apps = None,
 ) -> None:
     """Serve the HTTP API."""
     from api.process import run_api  # noqa: PLC0415 - keeps `--help` fast
 
-    overrides = {"host": host, "port": port, "database_url": database_url, "rabbitmq_url": rabbitmq_url}
+    overrides = {
+        "host": host,
+        "port": port,
+        "database_url": database_url,
+        "rabbitmq_url": rabbitmq_url,
+        "worker_apps": tuple(apps) if apps else None,
+    }
     run_role(lambda stop: run_api(stop, overrides))
 
 
@@ -93,12 +101,13 @@ def doctor(
     as_metrics: Annotated[
         bool, typer.Option("--metrics", help="Print a gauge a check, as Prometheus reads it.")
     ] = False,
+    apps: projections.cli.Apps = None,
 ) -> None:
     """Check what must always hold; exit code 1 and the offending ids where something does not."""
     from api.doctor import Form, run_doctor  # noqa: PLC0415 - keeps `--help` fast
 
     form = Form.METRICS if as_metrics else Form.JSON if as_json else Form.TEXT
-    run_command(run_doctor(database_url=database_url, bound_seconds=bound, form=form))
+    run_command(run_doctor(database_url=database_url, bound_seconds=bound, form=form, apps=apps))
 
 
 @app.command()

@@ -15,16 +15,14 @@ from starlette.types import Receive, Scope, Send
 
 from api.departure import departing
 from api.event_feed import EventFeed
-from api.json_response import to_json
 from api.places import Places
 from api.routes.tasks import event_body
+from api.sse import CONTENT_TYPE, RETRY, send_chunk, sse_frame
 from api.tail import Tail
 from ledger.errors import StoreUnavailableError
 from ledger.store.records import RecordedEvent
 
-CONTENT_TYPE = "text/event-stream; charset=utf-8"
 _CHUNK_BYTES = 65_536
-_RECONNECT_MS = 1000
 _RETRY_SECONDS = 0.5
 _END_SECONDS_MAX = 1.0
 
@@ -57,17 +55,17 @@ class EventStream(StreamingResponse):
     async def _write(self, send: Send) -> None:
         told = self._feed.position
         written_at = time.monotonic()
-        await _send(send, b"retry: %d\n\n" % _RECONNECT_MS)
+        await send_chunk(send, RETRY)
         while True:
             events = await self._next()
             for chunk in _chunks(events):
-                await _send(send, chunk)
+                await send_chunk(send, chunk)
             if events:
                 told = events[-1].position
                 written_at = time.monotonic()
             elif told is None or time.monotonic() - written_at >= self._heartbeat_seconds:
                 # A client that comes again after a quiet time need not look through it once more.
-                await _send(send, _heartbeat(self._feed.position, told))
+                await send_chunk(send, _heartbeat(self._feed.position, told))
                 told = self._feed.position
                 written_at = time.monotonic()
 
@@ -97,9 +95,4 @@ def _chunks(events: Sequence[RecordedEvent]) -> Iterator[bytes]:
 
 
 def _frame(event: RecordedEvent) -> bytes:
-    # JSON as it is written here has no line breaks.
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.position, event.type.encode(), to_json(event_body(event)))
-
-
-async def _send(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
+    return sse_frame(event.position, event.type, event_body(event))

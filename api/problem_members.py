@@ -16,6 +16,7 @@ from ledger.errors import (
     TaskStateError,
     WrongExpectedVersionError,
 )
+from projections.errors import RunOpenError
 
 
 @singledispatch
@@ -59,3 +60,8 @@ def _(error: ReadModelBehindError) -> dict[str, JsonValue]:
 @members_of.register
 def _(error: InvalidBatchError) -> dict[str, JsonValue]:
     return {"errors": [asdict(item) for item in error.errors], "error_count": error.count}
+
+
+@members_of.register
+def _(error: RunOpenError) -> dict[str, JsonValue]:
+    return {"run_id": str(error.run_id), "act": error.act}

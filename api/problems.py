@@ -51,7 +51,13 @@ from ledger.errors import (
     WebhookStateError,
     WrongExpectedVersionError,
 )
-from projections.errors import ReadModelMissingError
+from projections.errors import (
+    NotVerifiableError,
+    ProjectionNotFoundError,
+    ReadModelMissingError,
+    RunNotFoundError,
+    RunOpenError,
+)
 
 log = structlog.get_logger()
 
@@ -130,6 +136,10 @@ _TABLE = (
     _Row(DeadLetterNotFoundError, HTTPStatus.NOT_FOUND, "dead-letter-not-found", "There is no such dead letter"),
     _Row(BulkActNotFoundError, HTTPStatus.NOT_FOUND, "bulk-act-not-found", "There is no such bulk act"),
     _Row(DeadLetterStateError, HTTPStatus.CONFLICT, "dead-letter-state", "The dead letter refuses this"),
+    _Row(ProjectionNotFoundError, HTTPStatus.NOT_FOUND, "projection-not-found", "There is no such projection"),
+    _Row(RunNotFoundError, HTTPStatus.NOT_FOUND, "run-not-found", "There is no such run"),
+    _Row(RunOpenError, HTTPStatus.CONFLICT, "run-open", "The projection has an open run"),
+    _Row(NotVerifiableError, HTTPStatus.CONFLICT, "not-verifiable", "The projection cannot be verified"),
     _Row(TaskStateError, HTTPStatus.CONFLICT, "task-state", "The task's state refuses this"),
     _Row(
         WrongExpectedVersionError, HTTPStatus.CONFLICT, "task-busy", "The task is busy",
@@ -144,7 +154,7 @@ _TABLE = (
         "The ledger takes no writes at the moment; nothing was recorded.",
     ),
 )  # fmt: skip
-_IDS = {("path", "letter_id"): "Dead Letter", ("path", "bulk_id"): "Bulk Act"}
+_IDS = {("path", "letter_id"): "Dead Letter", ("path", "bulk_id"): "Bulk Act", ("path", "run_id"): "Run"}
 _UNKNOWN = _Row(
     Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal server error",
     "Something went wrong on the server; its log has the details.",

@@ -9,6 +9,7 @@ from api.server import serve
 from ledger.bootstrap import open_ledger_when_ready
 from ledger.roles import start_up
 from ledger.settings import load_settings
+from projections.catalogue import load_catalogue
 
 
 async def run_api(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
@@ -18,5 +19,6 @@ async def run_api(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
     start nor the readiness of the API depends on it.
     """
     settings = start_up(load_settings(**overrides), role="api")
+    catalogue = load_catalogue(settings.worker_apps)
     async with open_ledger_when_ready(settings, stop) as ledger:
-        await serve(create_app(ledger, None, await access_of(ledger)), settings, stop=stop)
+        await serve(create_app(ledger, None, await access_of(ledger), catalogue), settings, stop=stop)

@@ -16,6 +16,7 @@ import asyncpg
 from ledger.codec import EVENT_TYPES
 from ledger.queries import query, sql_files
 from ledger.store.records import RecordedEvent
+from projections.errors import FoldFailedError, ForeignTableError
 
 EVENTS_MAX = 2**31 - 1
 
@@ -135,9 +136,27 @@ class PythonProjection:
     async def fold(
         self, connection: asyncpg.Connection, *, after: int, upto: int, timeout_seconds: float | None = None
     ) -> None:
-        """Hand the events between two positions to `apply`."""
+        """Hand the events between two positions to `apply`.
+
+        Raises:
+            FoldFailedError: it raised something that is not the database's.
+            ForeignTableError: it changed a table of another projection.
+        """
         rows = await connection.fetch(query("read_log"), after, upto, EVENTS_MAX, timeout=timeout_seconds)
-        await self.apply(connection, [RecordedEvent(*row) for row in rows])
+        before = await self._foreign_changes(connection)
+        try:
+            await self.apply(connection, [RecordedEvent(*row) for row in rows])
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            raise
+        except Exception as error:
+            raise FoldFailedError(name=self.name, after=after, upto=upto, error=type(error).__name__) from error
+        for table, changes in (await self._foreign_changes(connection)).items():
+            if changes > before.get(table, 0):
+                raise ForeignTableError(name=self.name, table=table)
+
+    async def _foreign_changes(self, connection: asyncpg.Connection) -> dict[str, int]:
+        rows = await connection.fetch(query("changes_of_foreign_tables"), list(self.tables))
+        return {row["name"]: row["changes"] for row in rows}
 
 
 @cache

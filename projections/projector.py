@@ -1,17 +1,19 @@
 """The projector: folds the log after each projection's checkpoint into the read model, batch by batch."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 
 from ledger.bootstrap import Ledger
-from ledger.errors import ConfigurationError, LedgerError
+from ledger.errors import ConfigurationError, LedgerError, StoreUnavailableError
 from ledger.leader import together
 from ledger.outage import Outage
 from ledger.subscription import Subscription, subscribe
 from projections.batch import fold_next_batch
-from projections.errors import ReadModelMissingError, ReadModelVersionError
+from projections.errors import FoldFailedError, ReadModelMissingError, ReadModelVersionError
 from projections.generation import LIVE, make_missing_live
+from projections.halt import forget_error, note_error
 from projections.projection import Projection
 from projections.rebuild import rebuild
 
@@ -63,14 +65,29 @@ class Projector:
             except ReadModelVersionError as error:
                 await self._bring_up_to_date(projection, error, outage)
             except LedgerError as error:
-                await outage.wait(error)
+                await self._stopped_by(error, projection, outage)
+            except Exception as error:  # noqa: BLE001 - the others go on: nobody knows what a projection of a user's own raises
+                await self._stopped_by(error, projection, outage)
 
     async def _follow(self, projection: Projection, subscription: Subscription, outage: Outage) -> None:
+        is_noted = True  # by an earlier process, perhaps
         while True:
             events = await self._fold_or_make(projection)
             outage.end()
+            if is_noted:
+                await forget_error(self._ledger, projection)
+                is_noted = False
             if events == 0:
                 await subscription.wait()
+
+    async def _stopped_by(self, error: Exception, projection: Projection, outage: Outage) -> None:
+        if isinstance(error, FoldFailedError) and not outage.is_on:
+            log.error("projection.raised", projection=projection.name, exc_info=error.__cause__)
+        position = None
+        if not isinstance(error, StoreUnavailableError):
+            with suppress(LedgerError):
+                position = await note_error(self._ledger, projection, error)
+        await outage.wait(error, position=position)
 
     async def _fold_or_make(self, projection: Projection) -> int:
         try:
@@ -97,13 +114,15 @@ class Projector:
         self, projection: Projection, error: ReadModelVersionError, outage: Outage
     ) -> None:
         if not error.is_older:
-            await outage.wait(error)  # a newer release is being rolled out: its projectors take over
+            await self._stopped_by(
+                error, projection, outage
+            )  # a newer release is being rolled out: its projectors take over
             return
         log.info("read_model.outdated", projection=projection.name, made_by=error.made_by)
         try:
             rebuilt = await rebuild(self._ledger, projection)
         except LedgerError as rebuild_error:
-            await outage.wait(rebuild_error)
+            await self._stopped_by(rebuild_error, projection, outage)
             return
         log.info(
             "read_model.rebuilt",

@@ -16,7 +16,7 @@ from ledger.errors import StoreRefusedError, UnknownEventTypeError
 from ledger.leader import leading, together
 from ledger.queries import query
 from projections.batch import fold_next_batch
-from projections.errors import ReadModelOutOfStepError, RebuildInProgressError
+from projections.errors import FoldFailedError, ReadModelOutOfStepError, RebuildInProgressError
 from projections.generation import NEXT, analyze_tables, drop_past, enter
 from projections.progress import Phase, Progress, ProgressMeter
 from projections.projection import Projection, SqlProjection
@@ -28,6 +28,7 @@ from projections.swap import swap
 STEP_SECONDS_MAX = 6 * 3600.0
 _CATCH_UP_EVENTS_MAX = 20_000
 _HOPELESS = (
+    FoldFailedError,
     UnknownEventTypeError,
     ReadModelOutOfStepError,
     StoreRefusedError,
