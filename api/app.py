@@ -22,6 +22,7 @@ from api.routes.history import HistoryRoutes
 from api.routes.ledger import LedgerRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
+from api.routes.read_models import ReadModelRoutes
 from api.routes.schedules import ScheduleRoutes
 from api.routes.seals import SealRoutes
 from api.routes.streams import StreamRoutes
@@ -59,6 +60,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         DeadLetterRoutes(ledger),
         BulkActRoutes(ledger),
         SealRoutes(ledger),
+        ReadModelRoutes(ledger),
     ):
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)

@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     poll_interval_seconds: float = Field(0.5, ge=0.01, le=60)
     relay_batch_size_max: int = Field(1000, ge=1, le=10_000)
     projector_batch_size_max: int = Field(5000, ge=1, le=100_000)
+    projector_pause_seconds: float = Field(1.0, ge=0.01, le=60)
     publish_timeout_seconds: float = Field(10.0, ge=0.1, le=300)
     broker_retry_seconds_max: float = Field(5.0, ge=0.1, le=300)
 

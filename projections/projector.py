@@ -1,6 +1,9 @@
 """The projector: folds the log after each projection's checkpoint into the read model, batch by batch."""
 
+import asyncio
+import time
 from collections.abc import Sequence
+from typing import NoReturn
 
 import structlog
 
@@ -28,6 +31,7 @@ class Projector:
         self._ledger = ledger
         self._projections = projections
         self._batch_size_max = ledger.settings.projector_batch_size_max
+        self._turn = asyncio.Lock()
 
     async def run_once(self) -> int:
         """Fold the next batch into each read model and return how many events that were.
@@ -54,6 +58,8 @@ class Projector:
         outage = Outage(f"projector:{projection.name}", retry_seconds_max=settings.broker_retry_seconds_max)
         while True:
             try:
+                if projection.may_lag:
+                    await self._follow_at_leisure(projection, outage)
                 async with subscribe(
                     self._ledger.store, poll_interval_seconds=settings.poll_interval_seconds
                 ) as subscription:
@@ -71,6 +77,24 @@ class Projector:
             outage.end()
             if events == 0:
                 await subscription.wait()
+
+    async def _follow_at_leisure(self, projection: Projection, outage: Outage) -> NoReturn:
+        # Whoever waits for a read model waits for one that does not lag. So the others let events gather, fold one
+        # at a time, and rest as long as they worked while they are far behind.
+        folded_upto = -1
+        while True:
+            horizon = await self._ledger.store.safe_position()
+            rest_seconds = self._ledger.settings.projector_pause_seconds
+            if horizon != folded_upto:
+                async with self._turn:
+                    began_at = time.monotonic()
+                    events = await self._fold_or_make(projection)
+                if events == self._batch_size_max:
+                    rest_seconds = time.monotonic() - began_at
+                else:
+                    folded_upto = horizon
+            outage.end()
+            await asyncio.sleep(rest_seconds)
 
     async def _fold_or_make(self, projection: Projection) -> int:
         try:
