@@ -45,7 +45,7 @@ class FailureReader:
         )  # fmt: skip
         return [_body(dict(row)) for row in rows]
 
-    async def show(self, failure_id: UUID) -> Mapping[str, object]:
+    async def show(self, failure_id: UUID) -> Mapping[str, Any]:
         """Return a group with its trend: the last hours that have a failure of it, oldest first.
 
         Raises:

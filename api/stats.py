@@ -77,6 +77,8 @@ def window_of(asked: StatsQuery, *, now: datetime) -> Window:
     since = _minute(asked.since) if asked.since else until - _HOUR
     if since >= until:
         raise InvalidValueError(field="since", bound=f"before {timestamp(until)} (until)", value=timestamp(since))
+    if asked.step is not None and asked.step % 60:
+        raise InvalidValueError(field="step", bound="whole minutes, a multiple of 60", value=asked.step)
     seconds = (until - since).total_seconds()
     step = asked.step or next((step for step in _STEPS if seconds / step <= _POINTS_AIM), _STEPS[-1])
     if seconds / step > POINTS_MAX:

@@ -25,7 +25,6 @@ class StatsQuery(BaseModel):
         None,
         ge=60,
         le=_STEP_SECONDS_MAX,
-        multiple_of=60,
         description="Seconds from point to point: whole minutes",
     )
 

@@ -78,12 +78,8 @@ def task_errors() -> st.SearchStrategy[TaskError]:
     varying = st.sampled_from(
         ["17", "-3.5", "0x7f3a", "deadbeef01", "a@b.org", "10.0.0.7:80", "1, 2, 3", "é٣", "\n", ""]
     )
-        ["17", "-3.5", "0x7f3a", "deadbeef01", "a@b.org", "10.0.0.7:80", "1, 2, 3", "é٣", "\n", ""]
-    )
     quoted = st.sampled_from(
         ["'a b'", '"x"', "can't", "/srv/x.py:12", "http://h/p?q", f"({UUID(int=2**100)})", "C:\\t"]
-    )
-        ["'a b'", '"x"', "can't", "/srv/app/x.py:12", "http://h/p?q", f"({UUID(int=2**100)})", "C:\\t"]
     )
     message = st.builds("{} of {} at {}".format, quoted, varying, varying | texts())
     line = '  File "{}", line {}, in {}\n    work()\n'

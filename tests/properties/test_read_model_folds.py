@@ -33,8 +33,8 @@ GENERATIONS = (LIVE, NEXT)
 
 STATS = "SELECT minute, queue, kind, outcome, bucket, events, microseconds FROM queue_stats"
 GROUPS = """
-    SELECT replace(group_id::text, '-', ''), error_type, message, frame, attempts, final, first_position, first_seen,
-           last_position, last_seen, tasks, task_positions, kinds, queues
+    SELECT replace(group_id::text, '-', ''), error_type, message, frame, attempts, final, first_position,
+           first_seen, last_position, last_seen, tasks, task_positions, kinds, queues
       FROM failure_groups
 """
 TREND = "SELECT replace(group_id::text, '-', ''), hour, attempts, final FROM failure_trend"
