@@ -8,6 +8,7 @@ import typer
 
 import api.dlq_commands
 import api.history_commands
+import api.key_commands
 import api.past_commands
 import api.queue_commands
 import api.read_model_commands
@@ -152,6 +153,7 @@ app.add_typer(api.history_commands.events, name="events")
 app.add_typer(api.dlq_commands.app, name="dlq")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")
+app.add_typer(api.key_commands.app, name="keys")
 app.add_typer(ledger.cli.app)
 app.add_typer(ledger.seals.cli.app)
 app.add_typer(projections.cli.app)

@@ -37,6 +37,24 @@ class ScheduleNotFoundError(LedgerError):
         super().__init__(f"there is no schedule {_shortened(name)}")
 
 
+class ApiKeyNotFoundError(LedgerError):
+    """There is no API key of this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no API key {_shortened(name)}")
+
+
+class ApiKeyStateError(LedgerError):
+    """What an API key is refuses this act."""
+
+    def __init__(self, *, name: str, act: str, reason: str) -> None:
+        self.name = name
+        self.act = act
+        self.reason = reason
+        super().__init__(f"cannot {act} the API key {_shortened(name)}: {reason}")
+
+
 class DeadLetterNotFoundError(LedgerError):
     """No message that died has this id, and no task that failed."""
 

@@ -10,6 +10,8 @@ import structlog
 import typer
 
 from ledger.errors import (
+    ApiKeyNotFoundError,
+    ApiKeyStateError,
     BrokerUnavailableError,
     BulkActNotFoundError,
     ConfigurationError,
@@ -48,11 +50,13 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (TaskNotFoundError, ExitCode.NOT_FOUND),
     (ScheduleNotFoundError, ExitCode.NOT_FOUND),
     (DeadLetterNotFoundError, ExitCode.NOT_FOUND),
+    (ApiKeyNotFoundError, ExitCode.NOT_FOUND),
     (BulkActNotFoundError, ExitCode.NOT_FOUND),
     (StoreUnavailableError, ExitCode.UNREACHABLE),
     (BrokerUnavailableError, ExitCode.UNREACHABLE),
     (DataDirectoryInUseError, ExitCode.CONFLICT),
     (TaskStateError, ExitCode.CONFLICT),
+    (ApiKeyStateError, ExitCode.CONFLICT),
     (DeadLetterStateError, ExitCode.CONFLICT),
 )
 

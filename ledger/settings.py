@@ -66,6 +66,14 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("allowed_origins", "ALLOWED_ORIGINS"),
     )
 
+    admin_key: SecretStr | None = Field(None, min_length=32, max_length=500)
+    allow_open: bool = False
+    oidc_issuer: str | None = Field(None, pattern=r"^https?://\S+$", max_length=2000)
+    oidc_audience: str = Field("", max_length=500)
+    oidc_jwks_url: str | None = Field(None, pattern=r"^https?://\S+$", max_length=2000)
+    oidc_scope_claim: str = Field("scope", min_length=1, max_length=200)
+    session_hours: float = Field(12.0, ge=0.1, le=8760)
+
     data_dir: Path = Field(default_factory=_default_data_dir)
     log_format: str = Field("console", pattern="^(console|json)$")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
@@ -144,7 +152,7 @@ class Settings(BaseSettings):
         shown: dict[str, Any] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
-            shown[name] = masked_url(value.get_secret_value()) if isinstance(value, SecretStr) else value
+            shown[name] = _masked(name, value.get_secret_value()) if isinstance(value, SecretStr) else value
         return shown
 
 
@@ -170,6 +178,10 @@ def environment_name(field: str) -> str:
     return f"LEDGER_{field.upper()}"
 
 
+def _masked(field: str, secret: str) -> str:
+    return masked_url(secret) if field.endswith("_url") else "***"
+
+
 def masked_url(url: str) -> str:
     """Return the URL with its passwords replaced by ***, wherever they stand."""
     try:
@@ -187,6 +199,7 @@ def masked_url(url: str) -> str:
 
 _SECRET_PARAMETER = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*", re.IGNORECASE)
 
+_SECRETS = ("admin_key",)  # what is wrong with them is said without them
 _BOUNDS = {
     "greater_than_equal": ("at least {ge}", "ge"),
     "less_than_equal": ("at most {le}", "le"),
@@ -201,7 +214,9 @@ def _sentence(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is
     if problem["type"] in _BOUNDS:
         template, _ = _BOUNDS[problem["type"]]
         return f"{name} must be {template.format(**problem['ctx'])}, got {value}"
-    if "url" in field.lower():
-        return f"{name} {str(problem['msg']).removeprefix('Value error, ')}"
     reason = str(problem["msg"]).removeprefix("Value error, ")
+    if "url" in field.lower():
+        return f"{name} {reason}"
+    if field in _SECRETS:
+        return f"{name} is not valid: {reason[:1].lower()}{reason[1:]}"
     return f"{name} is not valid: {reason[:1].lower()}{reason[1:]}, got {value!r}"

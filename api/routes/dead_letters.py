@@ -81,12 +81,12 @@ class DeadLetterRoutes:
     async def redrive(self, letter_id: UUID, request: Request) -> JsonResponse:
         """Retry a failed task, or release the task that waits for a message; 409 where neither is to be done."""
         given = await self._given(Reason, request)
-        return await _act(self._acts.redrive, letter_id, given.reason, origin_of(request.scope["headers"]))
+        return await _act(self._acts.redrive, letter_id, given.reason, origin_of(request.scope))
 
     async def discard(self, letter_id: UUID, request: Request) -> JsonResponse:
         """Set a dead letter aside as dealt with; it needs a reason."""
         given = await self._given(DiscardReason, request)
-        return await _act(self._acts.discard, letter_id, given.reason, origin_of(request.scope["headers"]))
+        return await _act(self._acts.discard, letter_id, given.reason, origin_of(request.scope))
 
     async def _given(self, schema: type[Given], request: Request) -> Given:
         body = await read_body(request.scope, request.receive, bytes_max=self._settings.body_bytes_max)

@@ -33,7 +33,9 @@ _ASSETS = {
     "redoc.css": "text/css",
 }
 _REVALIDATED = {"Cache-Control": "no-cache"}
-_ALONE = {"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin"}
+_ALONE = {"X-Frame-Options": "DENY", "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin"}
+# Of a page of our own that is made for whoever asks.
+OWN_HEADERS = {"Content-Security-Policy": _OWN_POLICY, "Cache-Control": "no-store", **_ALONE}
 
 
 def page_routes() -> list[BaseRoute]:

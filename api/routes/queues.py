@@ -122,4 +122,4 @@ class QueueRoutes:
 
 
 def _actor(request: Request) -> str:
-    return origin_of(request.scope["headers"]).actor
+    return origin_of(request.scope).actor

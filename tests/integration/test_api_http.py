@@ -167,7 +167,7 @@ async def test_the_document_shows_the_submit_with_its_problems_and_examples(clie
     submit = document["paths"]["/tasks"]["post"]
     schema = document["components"]["schemas"]["Submission"]
 
-    assert set(submit["responses"]) == {"202", "400", "409", "413", "422", "503"}
+    assert set(submit["responses"]) == {"202", "400", "401", "403", "409", "413", "422", "429", "503"}
     assert set(submit["responses"]["202"]["headers"]) == {
         "Location",
         "Ledger-Position",

@@ -107,7 +107,7 @@ async def test_statistics_count_what_happened_and_how_long_it_took(
         ("/failures?limit=0", "Invalid request query: limit must be"),
         ("/failures?limit=501", "Invalid request query: limit must be at most 500"),
         ("/failures?cursor=x", "Invalid request query: cursor must be"),
-        ("/failures?colour=red", "Invalid request query: colour"),
+        ("/failures?colour=red", "Invalid request query: unknown field: colour"),
         ("/failures/x", "Invalid Failure ID format"),
     ],
 )

@@ -42,7 +42,7 @@ TREND = "SELECT replace(group_id::text, '-', ''), hour, attempts, final FROM fai
 examples_of_histories = st.lists(histories(), min_size=2, max_size=8)
 batch_sizes = st.lists(st.integers(1, 9), min_size=1, max_size=8)
 bounded = settings(
-    max_examples=15,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     phases=[Phase.explicit, Phase.generate],  # the log only grows: what failed once would fail for ever
