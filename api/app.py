@@ -27,6 +27,7 @@ from api.routes.login import LoginRoutes
 from api.routes.pages import page_routes
 from api.routes.projections import ProjectionRoutes
 from api.routes.queues import QueueRoutes
+from api.routes.read_models import ReadModelRoutes
 from api.routes.schedules import ScheduleRoutes
 from api.routes.seals import SealRoutes
 from api.routes.streams import StreamRoutes
@@ -76,6 +77,7 @@ def create_app(
         DeadLetterRoutes(ledger),
         BulkActRoutes(ledger),
         SealRoutes(ledger),
+        ReadModelRoutes(ledger),
     ):
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)

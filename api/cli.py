@@ -11,6 +11,7 @@ import api.history_commands
 import api.key_commands
 import api.past_commands
 import api.queue_commands
+import api.read_model_commands
 import api.schedule_commands
 import api.watch_commands
 import api.webhook_commands
@@ -153,6 +154,9 @@ def history(
 
 
 task.add_typer(api.past_commands.task)
+task.command()(api.read_model_commands.timeline)
+app.command()(api.read_model_commands.stats)
+app.add_typer(api.read_model_commands.failures, name="failures")
 app.add_typer(api.past_commands.ledger, name="ledger")
 app.command()(api.history_commands.audit)
 app.add_typer(api.history_commands.events, name="events")

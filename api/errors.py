@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from api.json_response import timestamp
 from ledger.errors import InvalidValueError, LedgerError
@@ -154,6 +155,14 @@ class TooManyExportsError(LedgerError):
     def __init__(self, *, places_max: int, setting: str) -> None:
         self.places_max = places_max
         super().__init__(f"As many exports as may run at once are running already: {places_max} ({setting})")
+
+
+class FailureGroupNotFoundError(LedgerError):
+    """There is no failure group with this id."""
+
+    def __init__(self, failure_id: UUID) -> None:
+        self.failure_id = failure_id
+        super().__init__(f"Failure group {failure_id} not found")
 
 
 class PastOutOfReachError(LedgerError):

@@ -16,6 +16,7 @@ from starlette.routing import Match
 from api.errors import (
     BodyTooLargeError,
     BodyTooSlowError,
+    FailureGroupNotFoundError,
     ForeignPageError,
     InvalidBatchError,
     InvalidIdError,
@@ -120,6 +121,7 @@ _TABLE = (
     _Row(ReadModelBehindError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-behind", "The read model is behind"),
     _Row(PastOutOfReachError, HTTPStatus.SERVICE_UNAVAILABLE, "past-out-of-reach", "The moment is out of reach"),
     _Row(ReadModelMissingError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-missing", "There is no read model"),
+    _Row(FailureGroupNotFoundError, HTTPStatus.NOT_FOUND, "failure-not-found", "There is no such failure group"),
     _Row(TaskNotFoundError, HTTPStatus.NOT_FOUND, "task-not-found", "There is no such task"),
     _Row(
         IdempotencyKeyReusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused",
@@ -154,7 +156,12 @@ _TABLE = (
         "The ledger takes no writes at the moment; nothing was recorded.",
     ),
 )  # fmt: skip
-_IDS = {("path", "letter_id"): "Dead Letter", ("path", "bulk_id"): "Bulk Act", ("path", "run_id"): "Run"}
+_IDS = {
+    ("path", "letter_id"): "Dead Letter",
+    ("path", "bulk_id"): "Bulk Act",
+    ("path", "run_id"): "Run",
+    ("path", "failure_id"): "Failure",
+}
 _UNKNOWN = _Row(
     Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal server error",
     "Something went wrong on the server; its log has the details.",

@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     projection_run_wait_seconds_max: float = Field(3600.0, ge=1, le=604_800)
     projection_run_differences_max: int = Field(100, ge=1, le=1000)
     projection_runs_kept_max: int = Field(100, ge=1, le=10_000)
+    projector_pause_seconds: float = Field(1.0, ge=0.01, le=60)
     publish_timeout_seconds: float = Field(10.0, ge=0.1, le=300)
     broker_retry_seconds_max: float = Field(5.0, ge=0.1, le=300)
 

@@ -57,6 +57,10 @@ class Projection(Protocol):
     def schema_versions(self) -> Mapping[str, int]:
         """The event types that the fold knows, each with its newest schema version; it stops before any other."""
 
+    @property
+    def may_lag(self) -> bool:
+        """Whether nobody waits for it, so that events may gather for LEDGER_PROJECTOR_PAUSE_SECONDS."""
+
     async def fold(
         self, connection: asyncpg.Connection, *, after: int, upto: int, timeout_seconds: float | None = None
     ) -> None:
@@ -67,9 +71,9 @@ class Projection(Protocol):
 class SqlProjection:
     """A projection whose fold is one set-based statement over `batch`.
 
-    `batch` is a table of events in the order of task and version: task_id, version, position, type, data,
-    recorded_at, correlation_id. The statement must not care whether it gets a task's events in one batch or in
-    many: so it also folds the whole log, in ranges of tasks side by side.
+    `batch` is a table of events in the order of task and version: task_id, version, position, type, kind, queue,
+    data, recorded_at, correlation_id. The statement must not care whether it gets a task's events in one batch or
+    in many: so it also folds the whole log, in ranges of tasks side by side.
 
     `plain_statement` may fold the streams of an ordinary shape in a shorter way, where the tables have no row of
     their tasks yet: it takes the first task, the last one and a position, and returns the other tasks or NULL.
@@ -84,6 +88,7 @@ class SqlProjection:
     fold_statement: str
     plain_statement: str = ""
     difference_statement: str = ""
+    may_lag: bool = False
 
     async def fold(
         self, connection: asyncpg.Connection, *, after: int, upto: int, timeout_seconds: float | None = None
@@ -129,6 +134,7 @@ class PythonProjection:
     apply: Apply
     index_statements: Sequence[str] = ()
     difference_statement: str = ""
+    may_lag: bool = False
     schema_versions: Mapping[str, int] = field(
         default_factory=lambda: {topic: event_class.class_version for topic, event_class in EVENT_TYPES.items()}
     )

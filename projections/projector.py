@@ -1,7 +1,10 @@
 """The projector: folds the log after each projection's checkpoint into the read model, batch by batch."""
 
+import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NoReturn
 
 import structlog
 
@@ -30,6 +33,8 @@ class Projector:
         self._ledger = ledger
         self._projections = projections
         self._batch_size_max = ledger.settings.projector_batch_size_max
+        self._turn = asyncio.Lock()
+        self._noted = {projection.name for projection in projections}  # by an earlier process, perhaps
 
     async def run_once(self) -> int:
         """Fold the next batch into each read model and return how many events that were.
@@ -56,6 +61,8 @@ class Projector:
         outage = Outage(f"projector:{projection.name}", retry_seconds_max=settings.broker_retry_seconds_max)
         while True:
             try:
+                if projection.may_lag:
+                    await self._follow_at_leisure(projection, outage)
                 async with subscribe(
                     self._ledger.store, poll_interval_seconds=settings.poll_interval_seconds
                 ) as subscription:
@@ -70,24 +77,45 @@ class Projector:
                 await self._stopped_by(error, projection, outage)
 
     async def _follow(self, projection: Projection, subscription: Subscription, outage: Outage) -> None:
-        is_noted = True  # by an earlier process, perhaps
         while True:
             events = await self._fold_or_make(projection)
-            outage.end()
-            if is_noted:
-                await forget_error(self._ledger, projection)
-                is_noted = False
+            await self._went_on(projection, outage)
             if events == 0:
                 await subscription.wait()
+
+    async def _went_on(self, projection: Projection, outage: Outage) -> None:
+        outage.end()
+        if projection.name in self._noted:
+            await forget_error(self._ledger, projection)
+            self._noted.discard(projection.name)
 
     async def _stopped_by(self, error: Exception, projection: Projection, outage: Outage) -> None:
         if isinstance(error, FoldFailedError) and not outage.is_on:
             log.error("projection.raised", projection=projection.name, exc_info=error.__cause__)
         position = None
         if not isinstance(error, StoreUnavailableError):
+            self._noted.add(projection.name)
             with suppress(LedgerError):
                 position = await note_error(self._ledger, projection, error)
         await outage.wait(error, position=position)
+
+    async def _follow_at_leisure(self, projection: Projection, outage: Outage) -> NoReturn:
+        # Whoever waits for a read model waits for one that does not lag. So the others let events gather, fold one
+        # at a time, and rest as long as they worked while they are far behind.
+        folded_upto = -1
+        while True:
+            horizon = await self._ledger.store.safe_position()
+            rest_seconds = self._ledger.settings.projector_pause_seconds
+            if horizon != folded_upto:
+                async with self._turn:
+                    began_at = time.monotonic()
+                    events = await self._fold_or_make(projection)
+                if events == self._batch_size_max:
+                    rest_seconds = time.monotonic() - began_at
+                else:
+                    folded_upto = horizon
+            await self._went_on(projection, outage)
+            await asyncio.sleep(rest_seconds)
 
     async def _fold_or_make(self, projection: Projection) -> int:
         try:

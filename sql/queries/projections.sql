@@ -1,7 +1,7 @@
 -- name: batch_of_positions
 -- The beginning of a fold statement: the batch between two positions. The upper one comes from safe_position().
 WITH batch AS (
-    SELECT task_id, version, position, type, data, recorded_at, correlation_id
+    SELECT task_id, version, position, type, kind, queue, data, recorded_at, correlation_id
       FROM ledger.events
      WHERE position > $1 AND position <= $2
      ORDER BY task_id, version
@@ -10,7 +10,7 @@ WITH batch AS (
 -- name: batch_of_tasks
 -- The beginning of a fold statement: the whole streams of a range of tasks, up to a position.
 WITH batch AS (
-    SELECT task_id, version, position, type, data, recorded_at, correlation_id
+    SELECT task_id, version, position, type, kind, queue, data, recorded_at, correlation_id
       FROM ledger.events
      WHERE task_id >= $1 AND task_id <= $2 AND position <= $3
      ORDER BY task_id, version
@@ -19,7 +19,7 @@ WITH batch AS (
 -- name: batch_of_streams
 -- The beginning of a fold statement: the whole streams of these tasks, up to a position.
 WITH batch AS (
-    SELECT task_id, version, position, type, data, recorded_at, correlation_id
+    SELECT task_id, version, position, type, kind, queue, data, recorded_at, correlation_id
       FROM ledger.events
      WHERE task_id = ANY ($1::uuid[]) AND position <= $2
      ORDER BY task_id, version

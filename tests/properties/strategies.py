@@ -73,6 +73,26 @@ def json_values() -> st.SearchStrategy[JsonValue]:
     )
 
 
+def task_errors() -> st.SearchStrategy[TaskError]:
+    """Return a strategy for what goes wrong: any text, and what errors say with something in it that varies."""
+    varying = st.sampled_from(
+        ["17", "-3.5", "0x7f3a", "deadbeef01", "a@b.org", "10.0.0.7:80", "1, 2, 3", "é٣", "\n", ""]
+    )
+    quoted = st.sampled_from(
+        ["'a b'", '"x"', "can't", "/srv/x.py:12", "http://h/p?q", f"({UUID(int=2**100)})", "C:\\t"]
+    )
+    message = st.builds("{} of {} at {}".format, quoted, varying, varying | texts())
+    line = '  File "{}", line {}, in {}\n    work()\n'
+    frames = st.builds(
+        line.format,
+        st.sampled_from(["/srv/app/mail.py", "C:\\app\\mail.py", "<string>", "é.py"]),
+        st.integers(1, 99),
+        st.sampled_from(["send", "Mail.send", "<lambda>"]),
+    )
+    traceback = st.lists(frames, max_size=2).map(lambda lines: f"Traceback:\n{''.join(lines)}ValueError: no")
+    return st.builds(TaskError, type=texts(4), message=texts() | message, traceback=texts() | traceback)
+
+
 def origins() -> st.SearchStrategy[Origin]:
     """Return a strategy for who causes an append, and in which story."""
     return st.builds(
@@ -175,7 +195,7 @@ def _complete(draw: Draw[object], task: Task, now: datetime) -> None:
 def _fail(draw: Draw[object], task: Task, now: datetime) -> None:
     task.fail(
         attempt=task.attempt,
-        error=_drawn(draw, st.builds(TaskError, type=texts(), message=texts(), traceback=texts())),
+        error=_drawn(draw, task_errors()),
         cause=_drawn(draw, st.sampled_from(Cause)),
         now=now,
         retry_delay_seconds=_drawn(draw, st.sampled_from([0.0, 1.5, 300.0, None])),
