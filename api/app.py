@@ -13,12 +13,13 @@ from api.fast_lane import FastLane
 from api.frame import Frame
 from api.openapi import DESCRIPTION, TITLE, DocumentedApi
 from api.problems import tell
+from api.routes.archives import ArchiveRoutes
 from api.routes.batch import BatchRoutes
 from api.routes.bulk_acts import BulkActRoutes
 from api.routes.commands import CommandRoutes
 from api.routes.dead_letters import DeadLetterRoutes
 from api.routes.health import HealthRoutes
-from api.routes.history import HistoryRoutes
+from api.routes.history import ARCHIVED_HEADER, HistoryRoutes
 from api.routes.ledger import LedgerRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
@@ -59,6 +60,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         DeadLetterRoutes(ledger),
         BulkActRoutes(ledger),
         SealRoutes(ledger),
+        ArchiveRoutes(ledger),
     ):
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)
@@ -82,7 +84,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
         ],
         expose_headers=[
             *("Location", "Retry-After", "ETag", POSITION_HEADER, REPLAYED_HEADER, EXISTING_HEADER),
-            APPLIED_HEADER,
+            *(APPLIED_HEADER, ARCHIVED_HEADER),
         ],
         max_age=_CORS_SECONDS_MAX,
     )

@@ -12,6 +12,7 @@ import api.past_commands
 import api.queue_commands
 import api.schedule_commands
 import api.watch_commands
+import ledger.archive.cli
 import ledger.cli
 import ledger.seals.cli
 import projections.cli
@@ -148,6 +149,7 @@ app.add_typer(api.history_commands.events, name="events")
 app.add_typer(api.dlq_commands.app, name="dlq")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")
+app.add_typer(ledger.archive.cli.app, name="archive")
 app.add_typer(ledger.cli.app)
 app.add_typer(ledger.seals.cli.app)
 app.add_typer(projections.cli.app)

@@ -19,6 +19,7 @@ from api.errors import (
     InvalidIdError,
     InvalidRequestError,
     InvalidTaskIdError,
+    LedgerArchivedError,
     Part,
     PastOutOfReachError,
     ReadModelBehindError,
@@ -37,6 +38,7 @@ from ledger.errors import (
     ScheduleNotFoundError,
     StoreUnavailableError,
     StoreUnwritableError,
+    TaskArchivedError,
     TaskNotFoundError,
     TaskStateError,
     WrongExpectedVersionError,
@@ -99,6 +101,8 @@ _TABLE = (
     _Row(ReadModelBehindError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-behind", "The read model is behind"),
     _Row(PastOutOfReachError, HTTPStatus.SERVICE_UNAVAILABLE, "past-out-of-reach", "The moment is out of reach"),
     _Row(ReadModelMissingError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-missing", "There is no read model"),
+    _Row(TaskArchivedError, HTTPStatus.GONE, "task-archived", "The history of the task is archived"),
+    _Row(LedgerArchivedError, HTTPStatus.GONE, "ledger-archived", "The past is archived"),
     _Row(TaskNotFoundError, HTTPStatus.NOT_FOUND, "task-not-found", "There is no such task"),
     _Row(
         IdempotencyKeyReusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused",
@@ -206,6 +210,10 @@ def _members(error: Exception) -> dict[str, JsonValue]:
     if isinstance(error, DeadLetterStateError | DeadLetterNotFoundError):
         reason = {"reason": error.reason} if isinstance(error, DeadLetterStateError) else {}
         return {"dead_letter_id": str(error.letter_id), **reason}
+    if isinstance(error, TaskArchivedError):
+        return {"task_id": str(error.task_id), "month": error.month, "file": error.file}
+    if isinstance(error, LedgerArchivedError):
+        return {"months": list(error.months)}
     if isinstance(error, TaskNotFoundError | WrongExpectedVersionError):
         return {"task_id": str(error.task_id)}
     if isinstance(error, ReadModelBehindError):

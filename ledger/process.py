@@ -10,6 +10,7 @@ import structlog
 import typer
 
 from ledger.errors import (
+    ArchiveRefusedError,
     BrokerUnavailableError,
     BulkActNotFoundError,
     ConfigurationError,
@@ -54,6 +55,7 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (DataDirectoryInUseError, ExitCode.CONFLICT),
     (TaskStateError, ExitCode.CONFLICT),
     (DeadLetterStateError, ExitCode.CONFLICT),
+    (ArchiveRefusedError, ExitCode.CONFLICT),
 )
 
 

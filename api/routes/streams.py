@@ -55,6 +55,7 @@ class StreamRoutes:
         """
         position = _resumed(request, after)
         if not await self._store.heads([task_id]):
+            await self._store.read_stream(task_id, limit=1)  # says so where it is archived
             raise TaskNotFoundError(task_id)
         return self._stream(EventFilter(task_id=task_id), position or 0)
 
