@@ -203,6 +203,14 @@ def _may_pass_soon(error: Exception, row: _Row) -> bool:
 
 
 def _members(error: Exception) -> dict[str, JsonValue]:
+    if isinstance(error, TaskArchivedError):
+        return {"task_id": str(error.task_id), "month": error.month, "file": error.file}
+    if isinstance(error, LedgerArchivedError):
+        return {"months": list(error.months)}
+    return _members_of_state(error)
+
+
+def _members_of_state(error: Exception) -> dict[str, JsonValue]:
     # `status` is the document's own word for the HTTP status.
     if isinstance(error, TaskStateError):
         reason: dict[str, JsonValue] = {"reason": error.reason} if error.reason else {}
@@ -210,10 +218,6 @@ def _members(error: Exception) -> dict[str, JsonValue]:
     if isinstance(error, DeadLetterStateError | DeadLetterNotFoundError):
         reason = {"reason": error.reason} if isinstance(error, DeadLetterStateError) else {}
         return {"dead_letter_id": str(error.letter_id), **reason}
-    if isinstance(error, TaskArchivedError):
-        return {"task_id": str(error.task_id), "month": error.month, "file": error.file}
-    if isinstance(error, LedgerArchivedError):
-        return {"months": list(error.months)}
     if isinstance(error, TaskNotFoundError | WrongExpectedVersionError):
         return {"task_id": str(error.task_id)}
     if isinstance(error, ReadModelBehindError):

@@ -96,8 +96,15 @@ class SqlProjection:
     ) -> None:
         """Fold the whole streams from one task to another (both included), up to a position.
 
-        The tables have no row of these tasks yet.
+        The tables have no row of these tasks yet. Months that are kept beside the log are folded too.
         """
+        await self._fold_tasks_of_log(connection, first, last, upto, timeout_seconds)
+        statement = _complete("batch_of_kept_tasks", self.fold_statement)
+        await connection.execute(statement, first, last, upto, timeout=timeout_seconds)
+
+    async def _fold_tasks_of_log(
+        self, connection: asyncpg.Connection, first: UUID, last: UUID, upto: int, timeout_seconds: float | None
+    ) -> None:
         if not self.plain_statement:
             statement = _complete("batch_of_tasks", self.fold_statement)
             await connection.execute(statement, first, last, upto, timeout=timeout_seconds)

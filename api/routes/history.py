@@ -32,7 +32,7 @@ _EXPORTED = {
             "schema": {"type": "integer"},
         },
         ARCHIVED_HEADER: {
-            "description": "Months that have left the part of the log that is exported: it has none of their events.",
+            "description": "Months that have left this part of the log: their events are not in it.",
             "schema": {"type": "string"},
         },
     },

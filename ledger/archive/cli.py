@@ -73,7 +73,7 @@ def verify(
         Path | None, typer.Option("--directory", metavar="DIR", help="Where the files of the archives are.")
     ] = None,
 ) -> None:
-    """Prove the file of a month, and its table where it is kept, by the seals; exits with 1 where it is not proven."""
+    """Prove the file of a month, and its table where it is kept, by the seals; exits with 1 where either fails."""
     from ledger.archive.commands import run_verify  # noqa: PLC0415 - keeps `--help` fast
 
     run_command(run_verify(what, directory=directory, database_url=database_url))

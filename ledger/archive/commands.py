@@ -40,7 +40,7 @@ async def run_detach(text: str, *, directory: Path, database_url: str | None) ->
         done = await detach(ledger, month, directory=directory, actor=_actor())
     typer.echo(
         f"detached {month}: {done.events} events of {done.tasks} tasks are in {done.path}, proven; readers and "
-        f"writers waited {done.locked_seconds * 1000:.0f} ms at most; its table is kept until `archive drop {month}`"
+        f"writers waited {done.locked_seconds * 1000:.0f} ms; its table is kept until `archive drop {month}`"
     )
 
 

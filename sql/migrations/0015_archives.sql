@@ -93,7 +93,7 @@ CREATE FUNCTION ledger.table_of_month(month date) RETURNS text LANGUAGE sql IMMU
 $$;
 
 -- Says of a month's table what its partition's bounds say: whoever attaches it then need not read it under a lock.
-CREATE FUNCTION ledger.bound_month(schema_name text, month date, least uuid, beyond uuid) RETURNS void
+CREATE FUNCTION ledger.bound_month(schema_name text, month date, least_id uuid, beyond_id uuid) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     name text := ledger.table_of_month(month);
@@ -101,7 +101,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_constraint
                     WHERE conrelid = format('%I.%I', schema_name, name)::regclass AND conname = 'of_month') THEN
         EXECUTE format('ALTER TABLE %I.%I ADD CONSTRAINT of_month CHECK (task_id >= %L AND task_id < %L) NOT VALID',
-            schema_name, name, least, beyond);
+            schema_name, name, least_id, beyond_id);
     END IF;
 END $$;
 
@@ -121,7 +121,7 @@ BEGIN
 END $$;
 
 -- Moves a month's table between the log and what is kept beside it.
-CREATE FUNCTION ledger.move_month(month date, source text, target text, least uuid, beyond uuid) RETURNS void
+CREATE FUNCTION ledger.move_month(month date, source text, target text, least_id uuid, beyond_id uuid) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     name text := ledger.table_of_month(month);
@@ -129,7 +129,7 @@ BEGIN
     EXECUTE format('ALTER TABLE %I.events DETACH PARTITION %I.%I', source, source, name);
     EXECUTE format('ALTER TABLE %I.%I SET SCHEMA %I', source, name, target);
     EXECUTE format('ALTER TABLE %I.events ATTACH PARTITION %I.%I FOR VALUES FROM (%L) TO (%L)',
-        target, target, name, least, beyond);
+        target, target, name, least_id, beyond_id);
 END $$;
 
 -- Makes the table that the file of a month is read into; it is nobody's partition yet.
@@ -141,7 +141,7 @@ BEGIN
 END $$;
 
 -- Gives that table what every partition has, and takes it among the months that are kept.
-CREATE FUNCTION ledger.finish_month(month date, least uuid, beyond uuid) RETURNS void
+CREATE FUNCTION ledger.finish_month(month date, least_id uuid, beyond_id uuid) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 DECLARE
     name text := ledger.table_of_month(month);
@@ -149,10 +149,10 @@ BEGIN
     EXECUTE format('ALTER TABLE archive.%I ADD PRIMARY KEY (task_id, version)', name);
     EXECUTE format('CREATE INDEX ON archive.%I (position)', name);
     PERFORM ledger.guard_partition(format('archive.%I', name)::regclass);
-    PERFORM ledger.bound_month('archive', month, least, beyond);
+    PERFORM ledger.bound_month('archive', month, least_id, beyond_id);
     PERFORM ledger.check_bound_of_month('archive', month);
     EXECUTE format('ALTER TABLE archive.events ATTACH PARTITION archive.%I FOR VALUES FROM (%L) TO (%L)',
-        name, least, beyond);
+        name, least_id, beyond_id);
 END $$;
 
 CREATE FUNCTION ledger.drop_month(month date) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
