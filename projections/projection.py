@@ -99,6 +99,15 @@ class SqlProjection:
         The tables have no row of these tasks yet. Months that are kept beside the log are folded too.
         """
         await self._fold_tasks_of_log(connection, first, last, upto, timeout_seconds)
+        await self._fold_kept_tasks(connection, first, last, upto, timeout_seconds)
+
+    async def fold_kept_months(self, connection: asyncpg.Connection, *, timeout_seconds: float | None) -> None:
+        """Fold the months that are kept beside the log, whose tasks no batch of the log will bring."""
+        await self._fold_kept_tasks(connection, UUID(int=0), UUID(int=2**128 - 1), 2**63 - 1, timeout_seconds)
+
+    async def _fold_kept_tasks(
+        self, connection: asyncpg.Connection, first: UUID, last: UUID, upto: int, timeout_seconds: float | None
+    ) -> None:
         statement = _complete("batch_of_kept_tasks", self.fold_statement)
         await connection.execute(statement, first, last, upto, timeout=timeout_seconds)
 

@@ -36,7 +36,7 @@ class StreamRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
         for path, endpoint, statuses in (
-            ("/tasks/{task_id}/stream", self.stream_task, (400, 404, 503)),
+            ("/tasks/{task_id}/stream", self.stream_task, (400, 404, 410, 503)),
             ("/events/stream", self.stream_log, (400, 503)),
         ):
             app.add_api_route(

@@ -32,9 +32,10 @@ class Claim:
     def added_to(self, told: Sequence[str]) -> tuple[str, ...]:
         """Return the sentences with this one's positions in them, one sentence a month."""
         first, last = self.leaves[0].position, self.leaves[-1].position
-        if told and told[-1].startswith(f"{self.month}, positions "):
-            return (*told[:-1], f"{told[-1].rpartition(' ')[0]} {last}")
-        return (*told, f"{self.month}, positions {first} to {last}")
+        of_month = f"{self.month}, positions "
+        if not any(one.startswith(of_month) for one in told):
+            return (*told, f"{of_month}{first} to {last}")
+        return tuple(f"{one.rpartition(' ')[0]} {last}" if one.startswith(of_month) else one for one in told)
 
 
 async def claims_on(connection: asyncpg.Connection, seal: Seal, kept: Sequence[Leaf]) -> list[Claim]:
@@ -61,11 +62,17 @@ async def claims_on(connection: asyncpg.Connection, seal: Seal, kept: Sequence[L
     return claims
 
 
+def fault_of(claims: Sequence[Claim], seal: Seal) -> Difference | None:
+    """Return the first record that the seal does not agree with."""
+    faults = [(claim.month, claim.fault) for claim in claims if claim.fault is not None]
+    return wrong_archive(faults[0][0], faults[0][1], seal=seal.number) if faults else None
+
+
 def unclaimed(kept: Sequence[Leaf], claims: Sequence[Claim]) -> Sequence[Leaf]:
     """Return the leaves of a seal that have to be in the log."""
     if not claims:
         return kept
-    claimed = {leaf.position for claim in claims for leaf in claim.leaves if claim.fault is None}
+    claimed = {leaf.position for claim in claims for leaf in claim.leaves}
     return [leaf for leaf in kept if leaf.position not in claimed]
 
 

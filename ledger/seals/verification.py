@@ -18,10 +18,10 @@ from pathlib import Path
 
 import asyncpg
 
-from ledger.archive.claims import Claim, claims_on, kept_pages, prove_directory, unclaimed
+from ledger.archive.claims import Claim, claims_on, fault_of, kept_pages, prove_directory, unclaimed
 from ledger.bootstrap import Ledger
 from ledger.queries import query
-from ledger.seals.difference import Difference, changed, inserted, removed, wrong_archive, wrong_seal
+from ledger.seals.difference import Difference, changed, inserted, removed, wrong_seal
 from ledger.seals.leaf import is_erased, leaves_of
 from ledger.seals.merkle import tree_root
 from ledger.seals.seal import PAGE_MAX, Leaf, Seal, read_seal_leaves, read_seals
@@ -132,6 +132,8 @@ class Verifier:
                 fault = "what it keeps of its events does not have its root"
                 return replace(verdict, difference=wrong_seal(seal.number, fault))
             claims = await claims_on(connection, seal, kept)
+            if (difference := fault_of(claims, seal)) is not None:
+                return replace(verdict, difference=difference)
             # Positions begin at 1; whatever somebody put below belongs to the first seal, which knows none of it.
             after = _BEFORE_ALL if previous is None else seal.after
             pages = read_pages(connection, after=after, upto=seal.upto)
@@ -153,8 +155,6 @@ class Verifier:
     async def _with_claim(
         self, connection: asyncpg.Connection, seal: Seal, claim: Claim, verdict: Verdict
     ) -> tuple[Difference | None, Verdict]:
-        if claim.fault is not None:
-            return wrong_archive(claim.month, claim.fault, seal=seal.number), verdict
         if not self._is_at_hand(claim):
             return None, replace(verdict, unverified=claim.added_to(verdict.unverified))
         difference, erased = None, 0
