@@ -187,7 +187,11 @@ class LedgerPast:
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 await connection.execute(query("hold_read_model"))
-                await connection.execute(query("hold_log"))
+                # The bound of the next line would take the snapshot, and a month could leave between the two.
+                try:
+                    await connection.execute(query("hold_log"), timeout=self._seconds_max)
+                except TimeoutError as error:
+                    raise PastOutOfReachError(moment=moment, seconds_max=self._seconds_max) from error
                 await connection.execute(query("bound_past"), f"{self._seconds_max * 1000:.0f}")
                 name = LIVE.checkpoint_of(TASK_STATUS)
                 checkpoint = await connection.fetchval(query("read_checkpoint"), name)
