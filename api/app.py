@@ -16,12 +16,13 @@ from api.frame import Frame
 from api.guard import Access, Guard
 from api.openapi import DESCRIPTION, TITLE, DocumentedApi
 from api.problems import tell
+from api.routes.archives import ArchiveRoutes
 from api.routes.batch import BatchRoutes
 from api.routes.bulk_acts import BulkActRoutes
 from api.routes.commands import CommandRoutes
 from api.routes.dead_letters import DeadLetterRoutes
 from api.routes.health import HealthRoutes
-from api.routes.history import HistoryRoutes
+from api.routes.history import ARCHIVED_HEADER, HistoryRoutes
 from api.routes.ledger import LedgerRoutes
 from api.routes.login import LoginRoutes
 from api.routes.pages import page_routes
@@ -78,6 +79,7 @@ def create_app(
         BulkActRoutes(ledger),
         SealRoutes(ledger),
         ReadModelRoutes(ledger),
+        ArchiveRoutes(ledger),
     ):
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)
@@ -106,7 +108,7 @@ def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
         ],
         expose_headers=[
             *("Location", "Retry-After", "ETag", POSITION_HEADER, REPLAYED_HEADER, EXISTING_HEADER),
-            APPLIED_HEADER,
+            *(APPLIED_HEADER, ARCHIVED_HEADER),
         ],
         max_age=_CORS_SECONDS_MAX,
     )

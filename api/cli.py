@@ -15,6 +15,7 @@ import api.read_model_commands
 import api.schedule_commands
 import api.watch_commands
 import api.webhook_commands
+import ledger.archive.cli
 import ledger.cli
 import ledger.seals.cli
 import projections.cli
@@ -165,6 +166,7 @@ app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")
 app.add_typer(api.key_commands.app, name="keys")
 app.add_typer(api.webhook_commands.app, name="webhooks")
+app.add_typer(ledger.archive.cli.app, name="archive")
 app.add_typer(ledger.cli.app)
 app.add_typer(ledger.seals.cli.app)
 app.add_typer(projections.cli.app)

@@ -177,6 +177,15 @@ class PastOutOfReachError(LedgerError):
         )
 
 
+class LedgerArchivedError(LedgerError):
+    """Something that has to be known to tell the past has left the log."""
+
+    def __init__(self, *, asked: str, months: Sequence[str]) -> None:
+        self.months = months
+        tail = f"{', '.join(months)}, and {'that is' if len(months) == 1 else 'these are'} archived"
+        super().__init__(f"The ledger {asked} cannot be told: it takes the events of {tail}")
+
+
 class TooManyBatchesError(LedgerError):
     """As many batches as may be at once are being taken already."""
 

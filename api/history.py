@@ -76,7 +76,15 @@ async def run_export(
         with _written(output) as file:
             async for piece in export.pieces(stretch):
                 file.write(piece)
-    receipt = {"events": export.count, "position": horizon, "output": None if output is None else str(output)}
+        archived = [part.month for part in await search.archived(Stretch(asked.after, horizon))]
+    if archived:
+        typer.echo(f"archived, and not exported: {', '.join(archived)}", err=True)
+    receipt = {
+        "archived": archived,
+        "events": export.count,
+        "position": horizon,
+        "output": None if output is None else str(output),
+    }
     words = f"{export.count} events, up to position {horizon}"
     # Standard output is the export's, where there is no file.
     typer.echo(to_json(receipt) if as_json else words, err=output is None)

@@ -85,6 +85,15 @@ class ExportQuery(Events):
     )
 
 
+class ArchivedShown(BaseModel):
+    """A month that has left the log."""
+
+    month: str
+    first_position: int
+    last_position: int
+    file: str = Field(description="Where its events are.")
+
+
 class LogPage(BaseModel):
     """A part of the log, in the order of positions; following `next_after` skips no event and repeats none."""
 
@@ -97,6 +106,9 @@ class LogPage(BaseModel):
         description="Up to this position the log is complete for ever. Where `next_after` is less, more can be "
         "searched at once: a request ends when it has `limit` events, or has looked through as many events "
         "(LEDGER_SEARCH_EVENTS_MAX) or found as much data (LEDGER_SEARCH_BYTES_MAX) as one request may."
+    )
+    archived: list[ArchivedShown] = Field(
+        description="Months that have left the part of the log that was searched: their events are not found."
     )
 
 

@@ -113,11 +113,13 @@ class TaskReader:
         """Return the task from the read model, or folded from its stream where that is older than asked for.
 
         Raises:
+            TaskArchivedError: it has no row, and its stream is not in the log.
             TaskNotFoundError: the ledger has no such stream.
             StoreUnavailableError: the database is out of reach.
         """
         found = await self._sources.find(task_id)
         if found is None:
+            await self._store.read_stream(task_id, limit=1)  # says so where it is archived
             raise TaskNotFoundError(task_id)
         if isinstance(found, Sequence):
             return view_of(found)

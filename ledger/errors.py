@@ -29,6 +29,37 @@ class TaskNotFoundError(LedgerError):
         super().__init__("Task not found")
 
 
+class TaskArchivedError(TaskNotFoundError):
+    """The task's month has left the log, so its history is not in it; the archive's file has it."""
+
+    def __init__(self, task_id: UUID, *, month: str, file: str) -> None:
+        super().__init__(task_id)
+        self.month = month
+        self.file = file
+        self.args = (
+            f"the history of task {task_id} is not in the log: the tasks of {month} are archived, in {file}",
+        )
+
+
+class ArchiveRefusedError(LedgerError):
+    """A month must not leave the log, or come back, or be dropped; the reason says what stands in the way."""
+
+    def __init__(self, *, month: str, act: str, reason: str) -> None:
+        self.month = month
+        self.act = act
+        self.reason = reason
+        super().__init__(f"cannot {act} {month}: {reason}")
+
+
+class ArchiveFileError(LedgerError):
+    """The file of an archive cannot be read or written, or is not what was archived."""
+
+    def __init__(self, *, file: str, reason: str) -> None:
+        self.file = file
+        self.reason = reason
+        super().__init__(f"the archive {file} {reason}")
+
+
 class ScheduleNotFoundError(LedgerError):
     """There is no schedule of this name."""
 

@@ -12,6 +12,7 @@ import typer
 from ledger.errors import (
     ApiKeyNotFoundError,
     ApiKeyStateError,
+    ArchiveRefusedError,
     BrokerUnavailableError,
     BulkActNotFoundError,
     ConfigurationError,
@@ -64,6 +65,7 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (ApiKeyStateError, ExitCode.CONFLICT),
     (DeadLetterStateError, ExitCode.CONFLICT),
     (WebhookStateError, ExitCode.CONFLICT),
+    (ArchiveRefusedError, ExitCode.CONFLICT),
 )
 
 

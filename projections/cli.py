@@ -52,11 +52,20 @@ def status(database_url: DatabaseUrl = None, apps: Apps = None, *, as_json: AsJs
 
 
 @projections.command()
-def rebuild(name: Name, database_url: DatabaseUrl = None, apps: Apps = None) -> None:
+def rebuild(
+    name: Name,
+    database_url: DatabaseUrl = None,
+    apps: Apps = None,
+    *,
+    without_archived: Annotated[
+        bool,
+        typer.Option("--without-archived", help="Lose the tasks of archived months whose tables were dropped."),
+    ] = False,
+) -> None:
     """Fold the whole ledger into a new read model and swap it in; readers, writers and projectors go on."""
     from projections.commands import run_rebuild  # noqa: PLC0415 - keeps `--help` fast
 
-    run_command(run_rebuild(name, database_url, apps))
+    run_command(run_rebuild(name, database_url, apps, without_archived=without_archived))
 
 
 @projections.command()

@@ -69,12 +69,12 @@ async def show_status(database_url: str | None, apps: Apps, *, as_json: bool) ->
         typer.echo(str(standing))
 
 
-async def run_rebuild(name: str, database_url: str | None, apps: Apps) -> None:
+async def run_rebuild(name: str, database_url: str | None, apps: Apps, *, without_archived: bool) -> None:
     """Rebuild one read model, and show how far it is."""
     settings, projection = _found(name, database_url, apps)
     async with open_ledger(settings) as ledger:
         with _bar(name) if sys.stderr.isatty() else _lines(name) as report:
-            rebuilt = await rebuild(ledger, projection, report)
+            rebuilt = await rebuild(ledger, projection, report, without_archived=without_archived)
     speed = rebuilt.events / rebuilt.seconds if rebuilt.seconds else 0.0
     typer.echo(
         f"rebuilt {name}: {rebuilt.events} events in {rebuilt.seconds:.1f} s ({speed:,.0f} events/s), "

@@ -1,5 +1,6 @@
 """The errors of the seen side."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from ledger.errors import LedgerError
@@ -20,6 +21,18 @@ class ReadModelMissingError(LedgerError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"the read model {name} does not exist: start a projector, or rebuild it")
+
+
+class ArchivedMonthsError(LedgerError):
+    """Months of the ledger are archived where the fold cannot read them, so their tasks would get lost."""
+
+    def __init__(self, *, name: str, months: Sequence[str]) -> None:
+        self.name = name
+        self.months = months
+        super().__init__(
+            f"the read model {name} would lose the tasks of {', '.join(months)}, which are archived: attach them "
+            "first, or rebuild it without (--without-archived)"
+        )
 
 
 class ReadModelVersionError(LedgerError):

@@ -102,8 +102,24 @@ class SqlProjection:
     ) -> None:
         """Fold the whole streams from one task to another (both included), up to a position.
 
-        The tables have no row of these tasks yet.
+        The tables have no row of these tasks yet. Months that are kept beside the log are folded too.
         """
+        await self._fold_tasks_of_log(connection, first, last, upto, timeout_seconds)
+        await self._fold_kept_tasks(connection, first, last, upto, timeout_seconds)
+
+    async def fold_kept_months(self, connection: asyncpg.Connection, *, timeout_seconds: float | None) -> None:
+        """Fold the months that are kept beside the log, whose tasks no batch of the log will bring."""
+        await self._fold_kept_tasks(connection, UUID(int=0), UUID(int=2**128 - 1), 2**63 - 1, timeout_seconds)
+
+    async def _fold_kept_tasks(
+        self, connection: asyncpg.Connection, first: UUID, last: UUID, upto: int, timeout_seconds: float | None
+    ) -> None:
+        statement = _complete("batch_of_kept_tasks", self.fold_statement)
+        await connection.execute(statement, first, last, upto, timeout=timeout_seconds)
+
+    async def _fold_tasks_of_log(
+        self, connection: asyncpg.Connection, first: UUID, last: UUID, upto: int, timeout_seconds: float | None
+    ) -> None:
         if not self.plain_statement:
             statement = _complete("batch_of_tasks", self.fold_statement)
             await connection.execute(statement, first, last, upto, timeout=timeout_seconds)

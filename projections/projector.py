@@ -6,21 +6,26 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
+import asyncpg
 import structlog
 
 from ledger.bootstrap import Ledger
 from ledger.errors import ConfigurationError, LedgerError, StoreUnavailableError
 from ledger.leader import together
 from ledger.outage import Outage
+from ledger.queries import query
 from ledger.subscription import Subscription, subscribe
 from projections.batch import fold_next_batch
 from projections.errors import FoldFailedError, ReadModelMissingError, ReadModelVersionError
 from projections.generation import LIVE, make_missing_live
 from projections.halt import forget_error, note_error
-from projections.projection import Projection
+from projections.projection import Projection, SqlProjection
 from projections.rebuild import rebuild
 
 log = structlog.get_logger()
+
+# A read model that is made anew begins with the months beside the log, in one statement.
+_MAKE_SECONDS_MAX = 6 * 3600.0
 
 
 class Projector:
@@ -122,8 +127,9 @@ class Projector:
             return await self._fold(projection)
         except ReadModelMissingError:
             async with self._ledger.database.connection() as connection:
-                if await make_missing_live(connection, projection):
+                if await make_missing_live(connection, projection, timeout_seconds=_MAKE_SECONDS_MAX):
                     log.info("read_model.made", projection=projection.name, version=projection.version)
+                    await _warn_of_archived(connection, projection)
             return await self._fold(projection)
 
     async def _fold(self, projection: Projection) -> int:
@@ -158,4 +164,12 @@ class Projector:
             version=projection.version,
             events=rebuilt.events,
             seconds=round(rebuilt.seconds, 3),
+        )
+
+
+async def _warn_of_archived(connection: asyncpg.Connection, projection: Projection) -> None:
+    rows = await connection.fetch(query("months_out_of_reach"), not isinstance(projection, SqlProjection))
+    if rows:
+        log.warning(
+            "read_model.archived_months_missing", projection=projection.name, months=[row[0] for row in rows]
         )

@@ -43,7 +43,8 @@ async def verify(
     """Return where the live read model differs from the fold of the ledger up to its checkpoint.
 
     Both are read in one snapshot, so writers and projectors may go on meanwhile. At most DIFFERENCES_MAX are
-    returned, in the order of their keys. `progress` is called after each step.
+    returned, in the order of their keys. Tasks of archived months are compared while their tables are kept beside
+    the log, and passed over after that. `progress` is called after each step.
 
     Raises:
         ReadModelMissingError: there is none.
@@ -69,6 +70,7 @@ async def verify(
 async def _differences(
     connection: asyncpg.Connection, projection: Projection, meter: ProgressMeter
 ) -> list[Difference]:
+    await connection.execute(query("hold_log"))
     await connection.execute(query("allow_long_statements"))
     position = await connection.fetchval(query("read_checkpoint"), LIVE.checkpoint_of(projection))
     if position is None or await read_version(connection, projection, LIVE) is None:

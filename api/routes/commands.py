@@ -36,7 +36,7 @@ class CommandRoutes:
                 methods=["POST"],
                 status_code=HTTPStatus.ACCEPTED,
                 response_model=CommandTaken,
-                responses=problems(400, 404, 409, 413, 503),
+                responses=problems(400, 404, 409, 410, 413, 503),
                 openapi_extra={"requestBody": body_of(Reason, required=False)},
             )
 

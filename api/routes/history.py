@@ -1,5 +1,6 @@
 """GET /events, its export and GET /audit: the log over all tasks, and who did what, when and why."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import FastAPI, Query
@@ -20,8 +21,9 @@ from ledger.bootstrap import Ledger
 from ledger.dead_letters.letters import Place
 from ledger.errors import InvalidValueError
 from ledger.history.audit import Audit, AuditFilter, AuditPage, AuditSource
-from ledger.history.search import LogSearch
+from ledger.history.search import LogSearch, Stretch
 
+ARCHIVED_HEADER = "Ledger-Archived"
 _EXPORTED = {
     "description": "The events, oldest first, up to the position in the header; a database that goes away breaks "
     "the connection off, so that an answer that ends properly is whole.",
@@ -29,7 +31,11 @@ _EXPORTED = {
         POSITION_HEADER: {
             "description": "The log is exported up to here: a later export goes on with it as `after`.",
             "schema": {"type": "integer"},
-        }
+        },
+        ARCHIVED_HEADER: {
+            "description": "Months that have left this part of the log: their events are not in it.",
+            "schema": {"type": "string"},
+        },
     },
     "content": {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()},
 }
@@ -69,6 +75,7 @@ class HistoryRoutes:
                 "events": [event_body(event) for event in found.events],
                 "next_after": found.next_after,
                 "horizon": found.horizon,
+                "archived": [asdict(part) for part in found.archived],
             }
         )
 
@@ -77,6 +84,7 @@ class HistoryRoutes:
         events = asked.events()
         horizon = await self._search.horizon()
         stretch = await self._search.stretch(events, after=asked.after, upto=horizon)
+        archived = await self._search.archived(Stretch(asked.after, horizon))
         return ExportResponse(
             Export(self._search, events, asked.format).pieces(stretch),
             self._exports,
@@ -84,6 +92,7 @@ class HistoryRoutes:
                 "Content-Type": MEDIA_TYPES[asked.format],
                 "Content-Disposition": f'attachment; filename="events.{asked.format}"',
                 POSITION_HEADER: str(horizon),
+                **({ARCHIVED_HEADER: ", ".join(part.month for part in archived)} if archived else {}),
             },
         )
 

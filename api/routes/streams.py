@@ -36,7 +36,7 @@ class StreamRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
         for path, endpoint, statuses in (
-            ("/tasks/{task_id}/stream", self.stream_task, (400, 404, 503)),
+            ("/tasks/{task_id}/stream", self.stream_task, (400, 404, 410, 503)),
             ("/events/stream", self.stream_log, (400, 503)),
         ):
             app.add_api_route(
@@ -55,6 +55,7 @@ class StreamRoutes:
         """
         position = _resumed(request, after)
         if not await self._store.heads([task_id]):
+            await self._store.read_stream(task_id, limit=1)  # says so where it is archived
             raise TaskNotFoundError(task_id)
         return self._stream(EventFilter(task_id=task_id), position or 0)
 

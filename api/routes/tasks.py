@@ -77,7 +77,7 @@ class TaskRoutes:
                 endpoint,
                 tags=["tasks"],
                 response_model=answer,
-                responses={304: {"description": "The client has it already"}, **problems(400, 404, 503)},
+                responses={304: {"description": "The client has it already"}, **problems(400, 404, 410, 503)},
                 openapi_extra=header_parameters(MIN_POSITION_HEADER, "If-None-Match", "Prefer"),
             )
         for path, look, shape in (
@@ -85,7 +85,9 @@ class TaskRoutes:
             ("/tasks/{task_id}/explain", self.explain, Explained),
             ("/tasks/{task_id}/diff", self.diff, TaskDiff),
         ):
-            app.add_api_route(path, look, tags=["tasks"], response_model=shape, responses=problems(400, 404, 503))
+            app.add_api_route(
+                path, look, tags=["tasks"], response_model=shape, responses=problems(400, 404, 410, 503)
+            )
 
     async def list(self, asked: Annotated[ListQuery, Query()], request: Request) -> JsonResponse:
         """List tasks, as they are or as they were, newest first."""

@@ -30,6 +30,10 @@ def verify(
         int, typer.Option("--from", min=0, help="Begin with the seal that covers this position.")
     ] = 0,
     against: Against = None,
+    archives: Annotated[
+        Path | None,
+        typer.Option("--archive", metavar="DIR", help="Where the files of archived months are: prove these too."),
+    ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option("--bundle", metavar="FILE", help="Check the evidence of a task, without a database."),
@@ -42,7 +46,10 @@ def verify(
     if bundle is not None:
         run_command(run_verify_bundle(bundle, against=against, as_json=as_json))
         return
-    run_command(run_verify(database_url, from_position=from_position, against=against, as_json=as_json))
+    run = run_verify(
+        database_url, from_position=from_position, against=against, archives=archives, as_json=as_json
+    )
+    run_command(run)
 
 
 @app.command()

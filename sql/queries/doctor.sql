@@ -21,7 +21,9 @@ HAVING count(*) > 1
 -- other table that is only ever added to.
 SELECT relation.oid::regclass::text AS id, 'a trigger is missing or disabled' AS found
   FROM pg_class AS relation
- WHERE relation.oid IN (SELECT relid FROM pg_partition_tree('ledger.events'))
+ WHERE relation.oid IN (SELECT relid FROM pg_partition_tree('ledger.events')
+                         UNION ALL
+                        SELECT relid FROM pg_partition_tree('archive.events'))
    AND (SELECT count(*) FROM pg_trigger AS guard
          WHERE guard.tgrelid = relation.oid AND guard.tgenabled = 'A'
            AND guard.tgname IN ('mark_append', 'refuse_change')) < 2
@@ -31,7 +33,9 @@ SELECT relation.oid::regclass::text, 'the trigger that refuses every change is m
  WHERE relation.oid IN ('ledger.stale_writes'::regclass, 'ledger.queue_changes'::regclass,
                         'ledger.schedule_changes'::regclass, 'ledger.dead_letters'::regclass,
                         'ledger.dead_letter_acts'::regclass, 'ledger.seals'::regclass,
-                        'ledger.webhook_changes'::regclass)
+                        'ledger.webhook_changes'::regclass,
+                        'ledger.archives'::regclass, 'ledger.archive_shares'::regclass,
+                        'ledger.archive_acts'::regclass)
    AND NOT EXISTS (SELECT FROM pg_trigger AS guard
                     WHERE guard.tgrelid = relation.oid AND guard.tgenabled = 'A' AND guard.tgname = 'refuse_change')
  ORDER BY 1
@@ -149,12 +153,16 @@ SELECT number::text AS id, 'it does not follow the seal before it' AS found
  LIMIT $1;
 
 -- name: miscounted_seals
--- Invariant 7: as many events as were sealed are there.
+-- Invariant 7: as many events as were sealed are there, or in the records of archives.
 SELECT seal.number::text AS id, format('%s events were sealed, %s are there', seal.events, present.events) AS found
   FROM ledger.seals AS seal
  CROSS JOIN LATERAL (
-       SELECT count(*) AS events FROM ledger.events
-        WHERE position > seal.after_position AND position <= seal.upto_position) AS present
+       SELECT (SELECT count(*) FROM ledger.events
+                WHERE position > seal.after_position AND position <= seal.upto_position)
+              + (SELECT coalesce(sum(share.events), 0)
+                   FROM ledger.archive_shares AS share
+                   JOIN ledger.archived_months AS archive ON archive.id = share.archive_id
+                  WHERE share.seal = seal.number) AS events) AS present
  WHERE seal.events <> present.events
  ORDER BY seal.number
  LIMIT $1;
