@@ -172,8 +172,9 @@ class TaskPage(BaseModel):
 
     tasks: list[TaskListed]
     next_cursor: str | None = Field(
-        description="Ask for the next page with it: one ends after `limit` events, "
-        "or as much data as an answer may have (LEDGER_SEARCH_BYTES_MAX). Null on the last one."
+        description="Ask for the next page with it; null on the last one. With `as_of` and `status` a page may have "
+        "fewer tasks than `limit`, even none, and not be the last: it looks at so many tasks at most "
+        "(LEDGER_AS_OF_LOOKED_AT_MAX)."
     )
 
 

@@ -112,6 +112,7 @@ class Settings(BaseSettings):
     json_depth_max: int = Field(64, ge=1, le=64)
     result_bytes_max: int = Field(1_048_576, ge=16, le=104_857_600)
     as_of_seconds_max: float = Field(10.0, ge=0.01, le=3600)
+    as_of_looked_at_max: int = Field(20_000, ge=1, le=10_000_000)
     page_size_max: int = Field(500, ge=1, le=10_000)
     read_model_wait_seconds_max: float = Field(5.0, ge=0, le=300)
     wait_seconds_max: float = Field(60.0, ge=0, le=3600)

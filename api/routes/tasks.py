@@ -20,8 +20,9 @@ from api.ledger_past import LedgerPast
 from api.long_poll import LongPoll
 from api.openapi import problems
 from api.page_limit import page_limit
+from api.past_pages import ListedTasks
 from api.places import Places
-from api.read_model import TaskFilter, TaskReader, TaskSummary, TaskView
+from api.read_model import TaskFilter, TaskReader, TaskView
 from api.read_model_progress import ReadModelProgress
 from api.routes.submit import POSITION_HEADER
 from api.schemas import VERSION_MAX, HistoryQuery, ListQuery
@@ -105,10 +106,9 @@ class TaskRoutes:
         conditions = Conditions.of(request.headers)
         if conditions.position_min and asked.as_of is None:
             await self._progress.reach(conditions.position_min, request)
-        found = await self._listed(task_filter, below=below, limit=limit + 1)
-        page = found[:limit]
-        cursor = encode_cursor(page[-1].task_id, task_filter) if len(found) > len(page) else None
-        return JsonResponse({"tasks": page, "next_cursor": cursor})
+        page = await self._listed(task_filter, below=below, limit=limit)
+        cursor = None if page.below is None else encode_cursor(page.below, task_filter)
+        return JsonResponse({"tasks": page.tasks, "next_cursor": cursor})
 
     async def show(self, task_id: UUID, asked: Annotated[TaskQuery, Query()], request: Request) -> Response:
         """Show everything known about a task, or that was: late writes that were refused included.
@@ -161,9 +161,10 @@ class TaskRoutes:
             {"events": [event_body(event) for event in page], "next_after_version": next_after_version}
         )
 
-    async def _listed(self, task_filter: TaskFilter, *, below: UUID | None, limit: int) -> Sequence[TaskSummary]:
+    async def _listed(self, task_filter: TaskFilter, *, below: UUID | None, limit: int) -> ListedTasks:
         if task_filter.as_of is None:
-            return await self._reader.list(task_filter, below=below, limit=limit)
+            found = await self._reader.list(task_filter, below=below, limit=limit + 1)
+            return ListedTasks(found[:limit], found[limit - 1].task_id if len(found) > limit else None)
         with refused_in(Part.QUERY):
             return await self._ledger_past.list(task_filter, as_of=task_filter.as_of, below=below, limit=limit)
 

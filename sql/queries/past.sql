@@ -15,6 +15,10 @@ SELECT NOT EXISTS (SELECT FROM pg_locks
 -- First in its transaction, before the snapshot: no rebuild takes the table away, or puts another in its place.
 LOCK TABLE projections.task_status IN ACCESS SHARE MODE;
 
+-- name: hold_status_counts
+-- First in its transaction, before the snapshot: no rebuild takes the table away, or puts another in its place.
+LOCK TABLE projections.status_counts IN ACCESS SHARE MODE;
+
 -- name: bound_past
 -- For this transaction: a question about the past ends in time, and is planned for its moment. Whoever asks gets the
 -- memory to remember every task that changed since.
@@ -38,6 +42,28 @@ WITH RECURSIVE bisection (low, high) AS (
                              LIMIT 1), true) AS is_before) AS probe
 )
 SELECT max(low) FROM bisection;
+
+-- name: counted_upto
+-- The end of the last rows of counts that stand for positions up to $1 only.
+SELECT coalesce(max(upto), 0) FROM projections.status_counts WHERE upto <= $1;
+
+-- name: batch_until
+-- The beginning of a question: of the events between the positions $1 and $2, those that were recorded by $3.
+WITH batch AS (
+    SELECT task_id, version, position, type, kind, queue, data
+      FROM ledger.events
+     WHERE position > $1 AND position <= $2 AND recorded_at <= $3
+)
+
+-- name: count_tasks_as_it_was
+-- How many tasks had each status, of each queue and kind: the counts up to the position $1, and what the events of
+-- `changes` added.
+SELECT status, queue, kind, sum(tasks)::bigint AS tasks
+  FROM (SELECT status, queue, kind, tasks FROM projections.status_counts WHERE upto <= $1
+         UNION ALL
+        SELECT status, queue, kind, tasks FROM changes) AS counted
+ GROUP BY status, queue, kind
+HAVING sum(tasks) <> 0;
 
 -- name: as_it_was
 -- The beginning of a question about a moment $2: which tasks are not what the read model says any more, and how they
@@ -68,19 +94,7 @@ WITH changed AS MATERIALIZED (
      WHERE changed.beyond > 1
 )
 
--- name: count_tasks_as_it_was
--- How many tasks had each status, of each queue and kind: what the read model says of those that have not changed
--- since, and the others as they were.
-SELECT status, queue, kind, sum(tasks)::bigint AS tasks
-  FROM (SELECT status, queue, kind, count(*) AS tasks
-          FROM projections.task_status AS task
-         WHERE updated_at <= $2 AND NOT EXISTS (SELECT FROM changed WHERE changed.task_id = task.task_id)
-         GROUP BY status, queue, kind
-         UNION ALL
-        SELECT status, queue, kind, count(*) FROM was GROUP BY status, queue, kind) AS counted
- GROUP BY status, queue, kind;
-
--- name: list_tasks_as_it_was
+-- name: list_tasks_as_they_were
 -- A page of tasks, newest first: the rows of those that have not changed since, and the ids of those that have.
 SELECT page.task_id, page.is_changed, task.version, task.position, task.status, task.kind, task.queue,
        task.priority, task.tags, task.error - 'traceback' AS error, task.cause, task.attempt, task.failures,
@@ -119,41 +133,148 @@ SELECT page.task_id, page.is_changed, task.version, task.position, task.status, 
   LEFT JOIN projections.task_status AS task ON task.task_id = page.task_id AND NOT page.is_changed
  ORDER BY page.task_id DESC;
 
+-- name: last_position
+-- Where the log ends.
+SELECT coalesce(max(position), 0) FROM ledger.events;
+
+-- name: floor_of_walk
+-- The id of the last of the $8 newest tasks below $2 that a list looks at; NULL where there are fewer.
+SELECT task_id
+  FROM projections.task_status
+ WHERE task_id < $2
+   AND ($3::text IS NULL OR kind = $3)
+   AND ($4::text IS NULL OR queue = $4)
+   AND ($5::text[] IS NULL OR tags @> $5)
+   AND created_at <= $1 AND created_at >= $6 AND created_at < $7
+   AND task_id >= ledger.least_task_id($6 - interval '1 day')
+ ORDER BY task_id DESC
+ OFFSET $8::bigint - 1
+ LIMIT 1;
+
+-- name: walk_tasks_as_they_were
+-- A page of the tasks with ids from $4 to below $3 as they were at $2, newest first: the rows of those that have not
+-- changed since, and the ids of those that have, or that the read model, which is at $1, has not folded to their end. It
+-- goes down the ids as far as the page takes, and looks up one by one how the changed ones stood.
+WITH behind AS MATERIALIZED (
+    SELECT DISTINCT task_id FROM ledger.events WHERE position > $1 AND task_id < $3 AND task_id >= $4
+), page AS (
+    (SELECT task_id, is_changed
+       FROM projections.task_status AS task
+      CROSS JOIN LATERAL (SELECT updated_at > $2 OR task_id IN (SELECT task_id FROM behind) AS is_changed) AS looked_at
+      WHERE task_id < $3 AND task_id >= $4
+        AND ($6::text IS NULL OR kind = $6)
+        AND ($7::text IS NULL OR queue = $7)
+        AND ($8::text[] IS NULL OR tags @> $8)
+        AND created_at <= $2 AND created_at >= $9 AND created_at < $10
+        AND task_id >= ledger.least_task_id($9 - interval '1 day')
+        AND ($5::text[] IS NULL
+             OR CASE
+                    WHEN is_changed THEN (
+                        SELECT CASE type
+                                   WHEN 'task.started' THEN 'RUNNING'
+                                   WHEN 'task.completed' THEN 'COMPLETED'
+                                   WHEN 'task.cancelled' THEN 'CANCELLED'
+                                   WHEN 'task.failed' THEN
+                                       CASE WHEN data ->> 'retry_at' IS NULL THEN 'FAILED' ELSE 'PENDING' END
+                                   ELSE 'PENDING'
+                               END
+                          FROM ledger.events AS event
+                         WHERE event.task_id = task.task_id AND event.recorded_at <= $2
+                           AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+                         ORDER BY event.version DESC
+                         LIMIT 1)
+                    ELSE status
+                END = ANY ($5))
+      ORDER BY task_id DESC
+      LIMIT $11)
+     UNION ALL
+    (SELECT submitted.task_id, true
+       FROM ledger.events AS submitted
+      WHERE submitted.task_id IN (SELECT task_id FROM behind) AND submitted.version = 1
+        AND ($6::text IS NULL OR kind = $6)
+        AND ($7::text IS NULL OR queue = $7)
+        AND ($8::text[] IS NULL OR data -> 'tags' @> to_jsonb($8))
+        AND recorded_at <= $2 AND recorded_at >= $9 AND recorded_at < $10
+        AND NOT EXISTS (SELECT FROM projections.task_status AS task WHERE task.task_id = submitted.task_id)
+        AND ($5::text[] IS NULL
+             OR (SELECT CASE type
+                            WHEN 'task.started' THEN 'RUNNING'
+                            WHEN 'task.completed' THEN 'COMPLETED'
+                            WHEN 'task.cancelled' THEN 'CANCELLED'
+                            WHEN 'task.failed' THEN
+                                CASE WHEN data ->> 'retry_at' IS NULL THEN 'FAILED' ELSE 'PENDING' END
+                            ELSE 'PENDING'
+                        END
+                   FROM ledger.events AS event
+                  WHERE event.task_id = submitted.task_id AND event.recorded_at <= $2
+                    AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+                  ORDER BY event.version DESC
+                  LIMIT 1) = ANY ($5))
+      ORDER BY task_id DESC
+      LIMIT $11)
+    ORDER BY task_id DESC
+    LIMIT $11
+)
+SELECT page.task_id, page.is_changed, task.version, task.position, task.status, task.kind, task.queue,
+       task.priority, task.tags, task.error - 'traceback' AS error, task.cause, task.attempt, task.failures,
+       task.losses, task.max_attempts, task.timeout_s, task.worker_id, task.ready, task.release_at, task.ready_at,
+       task.progress, task.progress_message, task.cancel_requested, task.parent, task.key, task.unique_key,
+       task.after, task.on_parent_failure, task.tenant, task.hold, task.discarded, task.correlation_id,
+       task.created_at, task.started_at, task.finished_at, task.updated_at
+  FROM page
+  LEFT JOIN projections.task_status AS task ON task.task_id = page.task_id AND NOT page.is_changed
+ ORDER BY page.task_id DESC;
+
 -- name: moves_between
 -- How many tasks stood how after $3 and at $4, of those with an event recorded in between, by queue and kind; all of
 -- that stands between the positions $1 and $2. Whoever had no event yet had no status. What a task came to is told by
--- the last of its events that moves it, here by the greatest version with the status beside it; only of those that
--- were there before is looked up what they were.
+-- the last of its events that moves it, here by the greatest version with the status beside it; what it was, by what the
+-- aggregate permits before the first of them. Only where it permits several, or nothing moved, it is looked up.
 WITH touched AS MATERIALIZED (
     SELECT task_id, kind, queue, min(version) AS first,
-           (ARRAY['RUNNING', 'COMPLETED', 'CANCELLED', 'FAILED', 'PENDING'])[
-               max(version * 8::bigint
-                   + CASE type
-                         WHEN 'task.started' THEN 1
-                         WHEN 'task.completed' THEN 2
-                         WHEN 'task.cancelled' THEN 3
-                         WHEN 'task.failed' THEN CASE WHEN data ->> 'retry_at' IS NULL THEN 4 ELSE 5 END
-                         ELSE 5
-                     END)
-                   FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')) % 8
-           ] AS became
+           min(version * 8::bigint
+               + CASE type
+                     WHEN 'task.cancelled' THEN 0
+                     WHEN 'task.retried' THEN 0
+                     WHEN 'task.completed' THEN 1
+                     WHEN 'task.failed' THEN CASE WHEN data ->> 'cause' <> 'parent' THEN 1 ELSE 0 END
+                     ELSE 5
+                 END)
+               FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')) % 8 AS was,
+           max(version * 8::bigint
+               + CASE type
+                     WHEN 'task.started' THEN 1
+                     WHEN 'task.completed' THEN 2
+                     WHEN 'task.cancelled' THEN 3
+                     WHEN 'task.failed' THEN CASE WHEN data ->> 'retry_at' IS NULL THEN 4 ELSE 5 END
+                     ELSE 5
+                 END)
+               FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')) % 8 AS became
       FROM ledger.events
      WHERE position > $1 AND position <= $2 AND recorded_at > $3 AND recorded_at <= $4
      GROUP BY task_id, kind, queue
+), stood AS (
+    SELECT queue, kind, (ARRAY['RUNNING', 'COMPLETED', 'CANCELLED', 'FAILED', 'PENDING'])[became] AS became,
+           CASE
+               WHEN first = 1 THEN NULL
+               WHEN was > 0 THEN (ARRAY['RUNNING', 'COMPLETED', 'CANCELLED', 'FAILED', 'PENDING'])[was]
+               ELSE (SELECT CASE type
+                                WHEN 'task.started' THEN 'RUNNING'
+                                WHEN 'task.completed' THEN 'COMPLETED'
+                                WHEN 'task.cancelled' THEN 'CANCELLED'
+                                WHEN 'task.failed' THEN
+                                    CASE WHEN data ->> 'retry_at' IS NULL THEN 'FAILED' ELSE 'PENDING' END
+                                ELSE 'PENDING'
+                            END
+                       FROM ledger.events AS event
+                      WHERE event.task_id = touched.task_id AND event.version < touched.first
+                        AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+                      ORDER BY event.version DESC
+                      LIMIT 1)
+           END AS was
+      FROM touched
+     OFFSET 0  -- `was` is worked out once, not wherever it is used below
 )
-SELECT last.was, coalesce(touched.became, last.was) AS became, touched.queue, touched.kind, count(*) AS tasks
-  FROM touched
-  LEFT JOIN LATERAL (
-       SELECT CASE type
-                  WHEN 'task.started' THEN 'RUNNING'
-                  WHEN 'task.completed' THEN 'COMPLETED'
-                  WHEN 'task.cancelled' THEN 'CANCELLED'
-                  WHEN 'task.failed' THEN CASE WHEN data ->> 'retry_at' IS NULL THEN 'FAILED' ELSE 'PENDING' END
-                  ELSE 'PENDING'
-              END AS was
-         FROM ledger.events AS event
-        WHERE event.task_id = touched.task_id AND event.version < touched.first
-          AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
-        ORDER BY event.version DESC
-        LIMIT 1) AS last ON touched.first > 1
+SELECT was, coalesce(became, was) AS became, queue, kind, count(*) AS tasks
+  FROM stood
  GROUP BY 1, 2, 3, 4;

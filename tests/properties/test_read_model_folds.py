@@ -16,10 +16,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from api.timeline import timeline_of, timeline_of_row
+from ledger.codec import decode
 from ledger.store.records import RecordedEvent
+from ledger.task import Task
+from ledger.task_words import Status
 from projections.failure_groups import FAILURE_GROUPS
 from projections.generation import LIVE, NEXT
 from projections.queue_stats import QUEUE_STATS
+from projections.status_counts import STATUS_COUNTS
 from projections.task_timeline import TASK_TIMELINE
 from projections.verify import verify
 from tests.properties.folding import FoldRunner
@@ -32,6 +36,11 @@ MOVES = {
 GENERATIONS = (LIVE, NEXT)
 
 STATS = "SELECT minute, queue, kind, outcome, bucket, events, microseconds FROM queue_stats"
+CHANGES = "SELECT upto, queue, kind, status, tasks FROM status_counts"
+STRETCH = 16_384
+TO_THE_END_OF_A_STRETCH = """
+    SELECT setval('ledger.position_seq', ((nextval('ledger.position_seq') + 8) / 16384 + 1) * 16384 - 8)
+"""
 GROUPS = """
     SELECT replace(group_id::text, '-', ''), error_type, message, frame, attempts, final, first_position,
            first_seen, last_position, last_seen, tasks, task_positions, kinds, queues
@@ -93,6 +102,23 @@ def test_every_event_is_counted_once_in_its_minute_with_its_latency(
         assert folds.run(verify(folds.generations.ledger, QUEUE_STATS)) == []
 
 
+def test_every_move_is_counted_in_its_stretch_of_the_log(database_url: str, runner: asyncio.Runner) -> None:
+    with FoldRunner(runner, database_url, STATUS_COUNTS) as folds:
+
+        @bounded
+        @given(examples_of_histories, batch_sizes)
+        def holds(examples: list[History], sizes: list[int]) -> None:
+            folds.run(folds.generations.connection.execute(TO_THE_END_OF_A_STRETCH))
+            expected = _changes(folds.fold(examples, sizes))
+
+            for generation in GENERATIONS:
+                rows = folds.rows(generation, CHANGES)
+                assert {tuple(row.values())[:4]: row["tasks"] for row in rows} == expected
+
+        holds()
+        assert folds.run(verify(folds.generations.ledger, STATUS_COUNTS)) == []
+
+
 def test_every_failure_is_counted_in_its_group_and_hour(database_url: str, runner: asyncio.Runner) -> None:
     with FoldRunner(runner, database_url, FAILURE_GROUPS) as folds:
 
@@ -131,6 +157,23 @@ def _stats(log: Iterator[RecordedEvent]) -> dict[Row, Row]:
                 microseconds[key] += took or 0
             before = event
     return {key: (count, microseconds[key]) for key, count in events.items()}
+
+
+def _changes(log: Iterator[RecordedEvent]) -> dict[Row, int]:
+    changes: Counter[Row] = Counter()
+    for _, stream in _streams(log):
+        task: Task | None = None
+        was: Status | None = None
+        for event in stream:
+            task = decode(event).mutate(task)
+            assert task is not None
+            if task.status is not was:
+                group = ((event.position // STRETCH + 1) * STRETCH - 1, event.queue, event.kind)
+                changes[*group, str(task.status)] += 1
+                if was is not None:
+                    changes[*group, str(was)] -= 1
+            was = task.status
+    return dict(changes)
 
 
 def _outcome(event: RecordedEvent) -> str:

@@ -135,10 +135,10 @@ def _over_and_over(sizes: Sequence[int]) -> Iterator[int]:
 
 
 @asynccontextmanager
-async def folds(database_url: str) -> AsyncIterator[Folds]:
+async def folds(database_url: str, **settings: object) -> AsyncIterator[Folds]:
     """Open a database with both generations, empty."""
     async with (
-        open_ledger(load_settings(database_url=database_url)) as ledger,
+        open_ledger(load_settings(database_url=database_url, **settings)) as ledger,
         ledger.database.dedicated() as connection,
     ):
         await make_missing_live(connection, TASK_STATUS)
