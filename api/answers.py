@@ -172,8 +172,8 @@ class TaskPage(BaseModel):
 
     tasks: list[TaskListed]
     next_cursor: str | None = Field(
-        description="Ask for the next page with it; null on the last one. With `as_of` and `status` a page may have "
-        "fewer tasks than `limit`, even none, and not be the last: it looks at so many tasks at most "
+        description="Ask for the next page with it; null on the last one. With `as_of` and `status` a page may "
+        "have fewer tasks than `limit`, even none, and not be the last: so many are looked at for it at most "
         "(LEDGER_AS_OF_LOOKED_AT_MAX)."
     )
 

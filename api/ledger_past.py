@@ -3,7 +3,8 @@
 Theory of operation. An event counts at a moment when its `recorded_at`, by the database's clock, is that moment or
 before. How many tasks there were is the sum of what `status_counts` has added up along the log, and of what the
 few events add that lie between there and the moment; so it costs the same for any moment. How tasks moved between
-two is told by all events in between. A page of tasks is the read model `task_status`, corrected by what came after.
+two is told by all events in between. A page of tasks is the read model `task_status`, corrected by what was
+recorded since.
 
 Everything is read in one snapshot: in it, a read model, its checkpoint and the log are of one and the same time.
 """
