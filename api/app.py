@@ -17,6 +17,7 @@ from api.routes.batch import BatchRoutes
 from api.routes.bulk_acts import BulkActRoutes
 from api.routes.commands import CommandRoutes
 from api.routes.dead_letters import DeadLetterRoutes
+from api.routes.erasures import ErasureRoutes
 from api.routes.health import HealthRoutes
 from api.routes.history import HistoryRoutes
 from api.routes.ledger import LedgerRoutes
@@ -58,6 +59,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         QueueRoutes(ledger),
         DeadLetterRoutes(ledger),
         BulkActRoutes(ledger),
+        ErasureRoutes(ledger),
         SealRoutes(ledger),
     ):
         routes.add_to(app)

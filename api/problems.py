@@ -31,6 +31,7 @@ from ledger.errors import (
     BulkActNotFoundError,
     DeadLetterNotFoundError,
     DeadLetterStateError,
+    ErasureNotFoundError,
     IdempotencyKeyReusedError,
     InvalidValueError,
     KeyInFlightError,
@@ -107,6 +108,7 @@ _TABLE = (
     _Row(KeyInFlightError, HTTPStatus.CONFLICT, "key-in-flight", "A request with the same key is in flight"),
     _Row(ScheduleNotFoundError, HTTPStatus.NOT_FOUND, "schedule-not-found", "There is no such schedule"),
     _Row(DeadLetterNotFoundError, HTTPStatus.NOT_FOUND, "dead-letter-not-found", "There is no such dead letter"),
+    _Row(ErasureNotFoundError, HTTPStatus.NOT_FOUND, "erasure-not-found", "There is no such erasure"),
     _Row(BulkActNotFoundError, HTTPStatus.NOT_FOUND, "bulk-act-not-found", "There is no such bulk act"),
     _Row(DeadLetterStateError, HTTPStatus.CONFLICT, "dead-letter-state", "The dead letter refuses this"),
     _Row(TaskStateError, HTTPStatus.CONFLICT, "task-state", "The task's state refuses this"),
@@ -123,7 +125,7 @@ _TABLE = (
         "The ledger takes no writes at the moment; nothing was recorded.",
     ),
 )  # fmt: skip
-_IDS = {("path", "letter_id"): "Dead Letter", ("path", "bulk_id"): "Bulk Act"}
+_IDS = {("path", "letter_id"): "Dead Letter", ("path", "bulk_id"): "Bulk Act", ("path", "order_id"): "Erasure"}
 _UNKNOWN = _Row(
     Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal server error",
     "Something went wrong on the server; its log has the details.",

@@ -116,6 +116,32 @@ class StaleAttemptError(LedgerError):
         )
 
 
+class PayloadKeyMissingError(LedgerError):
+    """The key of an erasable task was destroyed, or this process cannot have it."""
+
+    def __init__(self, *, task_id: UUID, reason: str) -> None:
+        self.task_id = task_id
+        self.reason = reason
+        super().__init__(f"the payload of task {task_id} cannot be opened: {reason}")
+
+
+class PayloadSealError(LedgerError):
+    """A sealed value was sealed under another key, for another task or field, or was altered."""
+
+    def __init__(self, *, task_id: UUID, field: str) -> None:
+        self.task_id = task_id
+        self.field = field
+        super().__init__(f"the {field} of task {task_id} is not what was sealed under its key")
+
+
+class ErasureNotFoundError(LedgerError):
+    """No erasure by tag has this id."""
+
+    def __init__(self, order_id: UUID) -> None:
+        self.order_id = order_id
+        super().__init__("Erasure not found")
+
+
 class UnknownEventTypeError(LedgerError):
     """The ledger holds an event whose type or schema version this release does not know."""
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import FastAPI, Query
 from starlette.responses import StreamingResponse
 
-from api.audit_entries import entry_body
+from api.audit_entries import entry_body, opened_entries
 from api.cursor import decode_place, decode_position, encode_place, encode_position
 from api.errors import InvalidRequestError, Part
 from api.export import MEDIA_TYPES, Export
@@ -20,6 +20,7 @@ from ledger.dead_letters.letters import Place
 from ledger.errors import InvalidValueError
 from ledger.history.audit import Audit, AuditFilter, AuditPage, AuditSource
 from ledger.history.search import LogSearch
+from ledger.payloads.opening import Opening
 
 _EXPORTED = {
     "description": "The events, oldest first, up to the position in the header; a database that goes away breaks "
@@ -40,6 +41,7 @@ class HistoryRoutes:
     def __init__(self, ledger: Ledger) -> None:
         self._settings = ledger.settings
         self._search = LogSearch(ledger)
+        self._opening = Opening(ledger.vault)
         self._audit = Audit(ledger)
 
     def add_to(self, app: FastAPI) -> None:
@@ -62,7 +64,7 @@ class HistoryRoutes:
         found = await self._search.read(asked.events(), after=asked.after, limit=asked.limit)
         return JsonResponse(
             {
-                "events": [event_body(event) for event in found.events],
+                "events": [event_body(event) for event in await self._opening.events(found.events)],
                 "next_after": found.next_after,
                 "horizon": found.horizon,
             }
@@ -74,7 +76,9 @@ class HistoryRoutes:
         horizon = await self._search.horizon()
         stretch = await self._search.stretch(events, after=asked.after, upto=horizon)
         return StreamingResponse(
-            Export(self._search, events, asked.format).pieces(stretch),
+            Export(self._search, events, asked.format, opening=None if asked.ciphertext else self._opening).pieces(
+                stretch
+            ),
             headers={
                 "Content-Type": MEDIA_TYPES[asked.format],
                 "Content-Disposition": f'attachment; filename="events.{asked.format}"',
@@ -91,7 +95,10 @@ class HistoryRoutes:
             raise InvalidRequestError(Part.QUERY, str(error)) from error
         page = await self._audited(searched, cursor=asked.cursor, limit=asked.limit)
         return JsonResponse(
-            {"entries": [entry_body(entry) for entry in page.entries], "next_cursor": _cursor(page, searched)}
+            {
+                "entries": [entry_body(entry) for entry in await opened_entries(self._opening, page.entries)],
+                "next_cursor": _cursor(page, searched),
+            }
         )
 
     async def _audited(self, asked: AuditFilter, *, cursor: str | None, limit: int) -> AuditPage:

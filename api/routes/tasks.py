@@ -30,6 +30,8 @@ from api.task_past import TaskPast, TaskThen
 from ledger.bootstrap import Ledger
 from ledger.errors import TaskNotFoundError
 from ledger.explanation.facts import explain_task
+from ledger.payloads.cipher import ERASED, is_erased_value
+from ledger.payloads.opening import Opening
 from ledger.store.records import RecordedEvent, StaleWrite
 from ledger.task_words import Status
 
@@ -49,6 +51,7 @@ class TaskRoutes:
         self._ledger = ledger
         self._settings = ledger.settings
         self._store = ledger.store
+        self._opening = Opening(ledger.vault)
         self._reader = TaskReader(ledger)
         self._past = TaskPast(ledger)
         self._ledger_past = LedgerPast(ledger)
@@ -116,7 +119,8 @@ class TaskRoutes:
         then, headers = await self._find(task_id, asked, conditions, request, compared=_version)
         refused = [write for write in await self._store.read_stale_writes(task_id) if then.was_refused(write)]
         tag = tag_of(task_id, then.task.version, late_writes=len(refused))
-        return _conditional(task_body(then, refused), tag, conditions, headers=headers)
+        shown = await self._opening.events(refused)
+        return _conditional(task_body(then, shown), tag, conditions, headers=headers)
 
     async def status(self, task_id: UUID, asked: Annotated[TaskQuery, Query()], request: Request) -> Response:
         """Show the status of a task, or which one it had.
@@ -152,7 +156,7 @@ class TaskRoutes:
         found = await self._store.read_stream(task_id, after_version=asked.after_version, limit=asked.limit + 1)
         if not found and not await self._store.read_stream(task_id, limit=1):
             raise TaskNotFoundError(task_id)
-        page = found[: asked.limit]
+        page = await self._opening.events(found[: asked.limit])
         next_after_version = page[-1].version if len(found) > len(page) else None
         return JsonResponse(
             {"events": [event_body(event) for event in page], "next_after_version": next_after_version}
@@ -207,7 +211,7 @@ def _outcome(task: TaskView) -> object:
     if task.status == Status.COMPLETED:
         return task.result
     if task.status == Status.FAILED and task.error is not None:
-        return task.error.get("message")
+        return {ERASED: True} if is_erased_value(task.error) else task.error.get("message")
     return None
 
 
