@@ -60,7 +60,13 @@ def registry(ledger: Ledger) -> Registry:
     def fail(value: dict[str, str]) -> None:
         raise ValueError(value["name"])
 
+    handlers.task_handler("apart", isolation="process")(apart)
     return handlers
+
+
+def apart(value: dict[str, str]) -> str:
+    """Run in a process of its own, and say the marker."""
+    return value["name"]
 
 
 async def _has_progressed(ledger: Ledger, task_id: UUID) -> bool:

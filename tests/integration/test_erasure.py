@@ -1,5 +1,6 @@
 """What an erasable task holds is never anywhere in clear, and after an erasure nobody reads it: all else stays."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -7,14 +8,17 @@ import httpx
 import orjson
 import pytest
 
-from ledger.bootstrap import Ledger
+from api.app import create_app
+from api.server import serving
+from ledger.bootstrap import Ledger, open_ledger
 from ledger.doctor import examine
-from ledger.errors import StoreRefusedError, TaskStateError
+from ledger.errors import StoreRefusedError
 from ledger.payloads.erasure import Erasure
 from ledger.payloads.orders import ErasureChore, ErasureOrders
 from ledger.payloads.rewrapping import rewrap
 from ledger.seals.sealer import Sealer
 from ledger.seals.verification import Verifier
+from ledger.settings import load_settings
 from ledger.specification import TaskSpecification
 from ledger.store.records import StaleWrite
 from projections.rebuild import rebuild
@@ -31,7 +35,8 @@ from tests.integration.erasure_given import (
     ran,
     working,
 )
-from tests.integration.given import CLIENT, caught_up, execute, fetch, opened, started, submitted, types_of
+from tests.integration.given import CLIENT, caught_up, execute, fetch, opened, submitted, types_of
+from tests.integration.sse import event_source
 
 ERASED = {"$erased": True}
 
@@ -66,6 +71,7 @@ async def surfaces(client: httpx.AsyncClient, task_id: UUID) -> dict[str, str]:
         "/events/export",
         "/events/export?format=csv",
         "/audit",
+        "/dead-letters",
     )
     answers = {path: await client.get(path) for path in paths}
     assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(paths, 200)
@@ -76,7 +82,7 @@ async def test_a_payload_is_in_clear_nowhere_and_read_by_everybody_until_it_is_e
     ledger: Ledger, client: httpx.AsyncClient
 ) -> None:
     broker = ListeningBroker()
-    said, failed = await ran(ledger, broker, "say", "fail")
+    said, failed, apart = await ran(ledger, broker, "say", "fail", "apart")
     await caught_up(ledger)
     await Sealer(ledger).run_once()
     counted = (await client.get("/ledger")).json()["by_status"]
@@ -84,6 +90,7 @@ async def test_a_payload_is_in_clear_nowhere_and_read_by_everybody_until_it_is_e
     etag = (await client.get(f"/tasks/{said}")).headers["ETag"]
 
     assert {path for path, text in before[said].items() if MARKER not in text} == {f"/tasks/{said}/explain"}
+    assert MARKER in (await client.get(f"/dead-letters/{failed}")).text
     assert f"ValueError: {MARKER}" in before[failed][f"/tasks/{failed}/explain"]
     assert (await client.get(f"/tasks/{said}/status")).json()["result"] == {"greeting": f"hello {MARKER}"}
     assert MARKER not in (await client.get("/events/export?ciphertext=true")).text
@@ -92,7 +99,7 @@ async def test_a_payload_is_in_clear_nowhere_and_read_by_everybody_until_it_is_e
     assert await places_of(ledger, MARKER) == []
     assert await places_of(ledger, SECRET) == []
 
-    for task_id in (said, failed):
+    for task_id in (said, failed, apart):
         answer = await client.post(f"/tasks/{task_id}/erase", json={"reason": "asked to be forgotten"})
         assert (answer.status_code, answer.json()["task_id"]) == (202, str(task_id))
     for is_folded in (False, True):
@@ -101,6 +108,7 @@ async def test_a_payload_is_in_clear_nowhere_and_read_by_everybody_until_it_is_e
         for task_id in (said, failed):
             shown = await surfaces(client, task_id)
             assert not [path for path, text in shown.items() if MARKER in text or "v1." in text]
+        assert MARKER not in (await client.get(f"/dead-letters/{failed}")).text
         task = (await client.get(f"/tasks/{said}")).json()
         assert (task["status"], task["input"], task["result"]) == ("COMPLETED", ERASED, ERASED)
         assert (await client.get(f"/tasks/{failed}/status")).json()["result"] == ERASED
@@ -255,7 +263,7 @@ async def test_a_tag_is_erased_round_by_round_whoever_is_killed_in_between(datab
         broker = ListeningBroker()
         tasks = await ran(ledger, broker, *["echo"] * 5, tags=("customer:1",))
         [other] = await ran(ledger, broker, "echo", tags=("customer:2",))
-        [waiting] = await submitted(ledger, erasable=True, tags=("customer:1",))
+        [waiting] = await submitted(ledger, erasable=True, tags=("customer:1",), queue="elsewhere")
         dry = (await client.post("/erasures", json={"tag": "customer:1"})).json()
         ordered = await client.post("/erasures", json={"tag": "customer:1", "reason": "forget", "dry_run": False})
         [late] = await ran(ledger, broker, "echo", tags=("customer:1",))
@@ -311,10 +319,40 @@ async def test_no_key_goes_without_a_tombstone_and_the_doctor_names_what_breaks_
     }
 
 
-async def test_an_erasure_that_meets_another_ends_as_one(ledger: Ledger) -> None:
-    [running] = await submitted(ledger, erasable=True)
-    await started(ledger, running)
-    with pytest.raises(TaskStateError, match="it is RUNNING"):
-        await Erasure(ledger).erase(running, reason="", origin=CLIENT)
+async def test_erasures_that_meet_end_as_one(ledger: Ledger) -> None:
+    [task_id] = await ran(ledger, ListeningBroker(), "echo")
 
-    assert len(await fetch(ledger, "SELECT FROM ledger.payload_keys")) == 1
+    met = await asyncio.gather(*[Erasure(ledger).erase(task_id, reason="", origin=CLIENT) for _ in range(5)])
+
+    assert len([one for one in met if one.appended]) == 1
+    assert await types_of(ledger, task_id) == ["submitted", "started", "completed", "erased"]
+
+
+async def test_an_erasure_and_a_retry_that_meet_leave_a_task_that_can_run_or_is_erased(ledger: Ledger) -> None:
+    tasks = await ran(ledger, ListeningBroker(), *["echo"] * 8)
+
+    await asyncio.gather(
+        *[Erasure(ledger).erase(task_id, reason="", origin=CLIENT) for task_id in tasks],
+        *[ledger.commands.retry(task_id, reason="", origin=CLIENT) for task_id in tasks],
+        return_exceptions=True,
+    )
+
+    kept = {row[0] for row in await fetch(ledger, "SELECT task_id FROM ledger.payload_keys")}
+    assert {task_id for task_id in tasks if not (await ledger.commands.load(task_id)).erased} == kept
+    assert await examine(ledger, bound_seconds=3600) == []
+
+
+async def test_a_stream_shows_what_is_not_erased(database_url: str) -> None:
+    settings = load_settings(database_url=database_url, host="127.0.0.1", port=0, **SETTINGS)
+    async with open_ledger(settings) as ledger:
+        kept, gone = await ran(ledger, ListeningBroker(), "echo", "echo")
+        await Erasure(ledger).erase(gone, reason="", origin=CLIENT)
+        async with (
+            serving(create_app(ledger), settings) as port,
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+            event_source(client, f"/tasks/{kept}/stream") as of_kept,
+            event_source(client, f"/tasks/{gone}/stream") as of_gone,
+        ):
+            inputs = [(await source.take(1))[0].data["data"] for source in (of_kept, of_gone)]
+
+    assert [dict(data)["input"] for data in inputs] == [{"name": MARKER}, ERASED]  # type: ignore[arg-type]  # an object
