@@ -171,7 +171,10 @@ class TaskPage(BaseModel):
     """A page of tasks, newest first."""
 
     tasks: list[TaskListed]
-    next_cursor: str | None = Field(description="Ask for the next page with it; null on the last one.")
+    next_cursor: str | None = Field(
+        description="Ask for the next page with it: one ends after `limit` events, "
+        "or as much data as an answer may have (LEDGER_SEARCH_BYTES_MAX). Null on the last one."
+    )
 
 
 class EventShown(BaseModel):

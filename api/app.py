@@ -9,8 +9,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from api.conditions import APPLIED_HEADER, MIN_POSITION_HEADER
+from api.dashboard.pages import PAGES
+from api.dashboard.site import Site
 from api.fast_lane import FastLane
 from api.frame import Frame
+from api.guard import Access, Guard
 from api.openapi import DESCRIPTION, TITLE, DocumentedApi
 from api.problems import tell
 from api.routes.batch import BatchRoutes
@@ -21,6 +24,7 @@ from api.routes.erasures import ErasureRoutes
 from api.routes.health import HealthRoutes
 from api.routes.history import HistoryRoutes
 from api.routes.ledger import LedgerRoutes
+from api.routes.login import LoginRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
 from api.routes.schedules import ScheduleRoutes
@@ -28,6 +32,7 @@ from api.routes.seals import SealRoutes
 from api.routes.streams import StreamRoutes
 from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
+from api.routes.webhooks import WebhookRoutes
 from api.tail import Tail
 from ledger.bootstrap import Ledger
 from ledger.broker.port import Broker
@@ -36,8 +41,12 @@ from ledger.settings import Settings
 _CORS_SECONDS_MAX = 600
 
 
-def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
-    """Make the application on an open ledger; a broker is only asked whether it answers, for the readiness."""
+def create_app(ledger: Ledger, broker: Broker | None = None, access: Access | None = None) -> ASGIApp:
+    """Make the application on an open ledger; a broker is only asked whether it answers, for the readiness.
+
+    Without `access` it lets in whoever reaches it, as long as there is no key.
+    """
+    access = access or Access(ledger)
     app = DocumentedApi(
         title=TITLE,
         description=DESCRIPTION,
@@ -65,21 +74,25 @@ def create_app(ledger: Ledger, broker: Broker | None = None) -> ASGIApp:
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)
     HistoryRoutes(ledger).add_to(app)
+    WebhookRoutes(ledger).add_to(app)
     app.router.routes.extend(page_routes())
+    app.router.routes.extend(LoginRoutes(access).routes())
+    app.router.routes.extend(Site(app, PAGES).routes())
     app.add_exception_handler(HTTPException, tell)
     app.add_exception_handler(RequestValidationError, tell)
-    _add_middleware(app, ledger.settings)
-    return FastLane(app, submit=Frame(submit))
+    _add_middleware(app, ledger.settings, access)
+    return FastLane(app, submit=Frame(Guard(submit, access)))
 
 
-def _add_middleware(app: FastAPI, settings: Settings) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
+    app.add_middleware(Guard, access=access)
     app.add_middleware(Frame)
     app.add_middleware(  # outside the frame, so that the answer to an error has its headers too
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=[
-            *("Content-Type", "Idempotency-Key", "X-Correlation-Id", "traceparent"),
+            *("Authorization", "Content-Type", "Idempotency-Key", "X-Correlation-Id", "traceparent"),
             *(MIN_POSITION_HEADER, "If-None-Match", "Prefer", "Last-Event-ID"),
         ],
         expose_headers=[

@@ -9,10 +9,12 @@ import typer
 import api.dlq_commands
 import api.erasure_commands
 import api.history_commands
+import api.key_commands
 import api.past_commands
 import api.queue_commands
 import api.schedule_commands
 import api.watch_commands
+import api.webhook_commands
 import ledger.cli
 import ledger.seals.cli
 import projections.cli
@@ -151,6 +153,8 @@ app.add_typer(api.erasure_commands.erase, name="erase")
 app.add_typer(api.erasure_commands.erasure, name="erasure")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")
+app.add_typer(api.key_commands.app, name="keys")
+app.add_typer(api.webhook_commands.app, name="webhooks")
 app.add_typer(ledger.cli.app)
 app.add_typer(ledger.seals.cli.app)
 app.add_typer(projections.cli.app)

@@ -10,6 +10,7 @@ from ledger.bootstrap import open_ledger
 from ledger.doctor import CHECKS, Check, Finding, breaches_metric, examine
 from ledger.process import ExitCode
 from ledger.settings import load_settings
+from ledger.webhooks.lag import lag_metric
 from projections.errors import ReadModelMissingError
 from projections.shipped import SHIPPED
 from projections.verify import verify
@@ -41,7 +42,8 @@ async def run_doctor(*, database_url: str | None, bound_seconds: float | None, f
                 Finding(_READ_MODEL_INVARIANT, _DIFFERS[projection.name].name, one.key, str(one))
                 for one in differences
             ]
-    typer.echo(_answer(findings, form))
+        lags = await lag_metric(ledger) if form is Form.METRICS else []
+    typer.echo("\n".join([_answer(findings, form), *lags]))
     if findings:
         raise typer.Exit(ExitCode.FAILURE)
 

@@ -36,6 +36,43 @@ def refused_in(part: Part) -> Iterator[None]:
         raise InvalidRequestError(part, str(error)) from error
 
 
+class NotAuthenticatedError(LedgerError):
+    """Nobody is let in without a key, and this is none, or none that is good."""
+
+    def __init__(self, *, presented: bool) -> None:
+        self.presented = presented
+        super().__init__(
+            "The API key is not known, revoked or over"
+            if presented
+            else "An API key is needed: send it as `Authorization: Bearer <key>`"
+        )
+
+
+class NotPermittedError(LedgerError):
+    """The caller may not do this: its key has not the scope that it needs."""
+
+    def __init__(self, *, needed: str, scopes: Sequence[str]) -> None:
+        self.needed = needed
+        self.scopes = scopes
+        super().__init__(f"This needs the scope {needed}, and the key has {', '.join(scopes)}")
+
+
+class ForeignPageError(LedgerError):
+    """A browser sent this for a page that is neither ours nor named in ALLOWED_ORIGINS."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Refused: {reason}")
+
+
+class RateExceededError(LedgerError):
+    """A key was used more often than it may be."""
+
+    def __init__(self, *, rate_max: int, wait_seconds: float) -> None:
+        self.rate_max = rate_max
+        self.wait_seconds = wait_seconds
+        super().__init__(f"The API key may be used {rate_max} times a second at most")
+
+
 class InvalidTaskIdError(LedgerError):
     """The task id in the path is no UUID."""
 
@@ -109,6 +146,14 @@ class TooManyWaitingError(LedgerError):
     def __init__(self, *, places_max: int, setting: str) -> None:
         self.places_max = places_max
         super().__init__(f"As many as may wait at once are waiting already: {places_max} ({setting})")
+
+
+class TooManyExportsError(LedgerError):
+    """As many exports as may run at once are running already."""
+
+    def __init__(self, *, places_max: int, setting: str) -> None:
+        self.places_max = places_max
+        super().__init__(f"As many exports as may run at once are running already: {places_max} ({setting})")
 
 
 class PastOutOfReachError(LedgerError):

@@ -7,10 +7,15 @@ the file into a spreadsheet as text.
 
 import csv
 import io
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from api.history_shapes import ExportFormat
 from api.json_response import timestamp, to_json
+from api.places import Places
 from api.routes.tasks import event_body
 from ledger.history.audit import reason_of
 from ledger.history.search import EventFilter, LogSearch, Stretch
@@ -46,7 +51,7 @@ class Export:
         self._asked = asked
         self._format = written_as
 
-    async def pieces(self, stretch: Stretch | None) -> AsyncIterator[bytes]:
+    async def pieces(self, stretch: Stretch | None) -> AsyncGenerator[bytes]:
         """Yield the export of a stretch in pieces; between two of them it holds no connection and no page."""
         write = _WRITERS[self._format]
         if self._format is ExportFormat.CSV:
@@ -57,6 +62,25 @@ class Export:
             self.count += len(found.events)
             if found.events:
                 yield write(found.events if self._opening is None else await self._opening.events(found.events))
+
+
+class ExportResponse(StreamingResponse):
+    """The response that sends an export; it has its place until it has ended, in whatever way.
+
+    Raises, when it is sent:
+        TooManyExportsError: there is no place.
+    """
+
+    def __init__(self, pieces: AsyncGenerator[bytes], places: Places, *, headers: Mapping[str, str]) -> None:
+        super().__init__(pieces, headers=headers)
+        self._pieces = pieces
+        self._places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the export."""
+        with self._places.taken():
+            async with aclosing(self._pieces):
+                await super().__call__(scope, receive, send)
 
 
 def _ndjson(events: Sequence[RecordedEvent]) -> bytes:

@@ -9,10 +9,12 @@ from pydantic import BaseModel
 
 from api.answers import ProblemDocument, Submitted
 from api.dead_letter_shapes import BulkRequest, DiscardReason
+from api.needed_scope import needed_scope
 from api.origin import CORRELATION_ID_PATTERN
 from api.queue_schemas import QueueSettingsGiven
 from api.schedule_schemas import ScheduleBody
 from api.schemas import BatchItem, Reason, Submission
+from api.webhook_schemas import RotateBody, SkipBody, WebhookBody
 from ledger.store.keys import IDEMPOTENCY_KEY_PATTERN
 
 TITLE = "Task Ledger"
@@ -41,8 +43,8 @@ _RECEIPT_HEADERS = {
 }
 # Of routes that read their bodies by themselves.
 _MODELS = (
-    BatchItem, BulkRequest, DiscardReason, ProblemDocument, QueueSettingsGiven, Reason, ScheduleBody, Submission,
-    Submitted,
+    BatchItem, BulkRequest, DiscardReason, ProblemDocument, QueueSettingsGiven, Reason, RotateBody,
+    ScheduleBody, SkipBody, Submission, Submitted, WebhookBody,
 )  # fmt: skip
 _EXAMPLE_ID = "0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7"
 
@@ -95,8 +97,28 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
         for operation in operations.values():
             operation["responses"].pop("422", None)
     document["paths"]["/tasks"]["post"] = _submit_operation()
+    _tell_of_keys(document)
     document["paths"] = dict(sorted(document["paths"].items()))
     return document
+
+
+def _tell_of_keys(document: dict[str, Any]) -> None:
+    document["components"]["securitySchemes"] = {
+        "apiKey": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An API key; needed as soon as there is one.",
+        }
+    }
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            needed = needed_scope(method.upper(), path)
+            if needed is None:
+                continue
+            operation["security"] = [{"apiKey": []}, {}]  # the empty one: while there is no key
+            operation["x-scope"] = str(needed)
+            for status, response in problems(401, 403, 429).items():
+                operation["responses"].setdefault(str(status), response)
 
 
 def _define(schemas: dict[str, Any], model: type[BaseModel]) -> None:

@@ -2,8 +2,10 @@
 
 import getpass
 import re
-from collections.abc import Iterable
 
+from starlette.types import Scope
+
+from api.caller import caller_of
 from api.errors import InvalidRequestError, Part
 from ledger.errors import InvalidValueError
 from ledger.store.records import Origin
@@ -17,21 +19,25 @@ _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9
 _ANONYMOUS = Origin(actor=ACTOR)
 
 
-def origin_of(headers: Iterable[tuple[bytes, bytes]]) -> Origin:
-    """Return the origin that the headers tell of; an invalid traceparent is ignored, as W3C says.
+def origin_of(scope: Scope) -> Origin:
+    """Return the origin that a request tells of; an invalid traceparent is ignored, as W3C says.
+
+    The actor is who the guard let in, and `client` where nobody has to say who they are.
 
     Raises:
         InvalidRequestError: X-Correlation-Id is out of its bound.
     """
     correlation_id = traceparent = None
-    for name, value in headers:
+    for name, value in scope["headers"]:
         if name == b"x-correlation-id":
             correlation_id = _correlation_id(value)
         elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
             traceparent = value.decode("ascii")
-    if correlation_id is None and traceparent is None:
+    caller = caller_of(scope)
+    if caller is None and correlation_id is None and traceparent is None:
         return _ANONYMOUS
-    return Origin(actor=ACTOR, correlation_id=correlation_id, traceparent=traceparent)
+    actor = ACTOR if caller is None else caller.actor
+    return Origin(actor=actor, correlation_id=correlation_id, traceparent=traceparent)
 
 
 def terminal_actor() -> str:

@@ -1,7 +1,8 @@
 """The one table error → HTTP: every error is told as a problem document (RFC 9457) with the seed's `error`."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 import structlog
@@ -15,17 +16,23 @@ from starlette.routing import Match
 from api.errors import (
     BodyTooLargeError,
     BodyTooSlowError,
+    ForeignPageError,
     InvalidBatchError,
     InvalidIdError,
     InvalidRequestError,
     InvalidTaskIdError,
+    NotAuthenticatedError,
+    NotPermittedError,
     Part,
     PastOutOfReachError,
+    RateExceededError,
     ReadModelBehindError,
     TooManyBatchesError,
+    TooManyExportsError,
     TooManyWaitingError,
 )
 from api.json_response import JsonResponse
+from api.problem_members import members_of
 from api.validation import sentence_of
 from ledger.errors import (
     BulkActNotFoundError,
@@ -40,6 +47,9 @@ from ledger.errors import (
     StoreUnwritableError,
     TaskNotFoundError,
     TaskStateError,
+    WebhookDeliveryNotFoundError,
+    WebhookNotFoundError,
+    WebhookStateError,
     WrongExpectedVersionError,
 )
 from projections.errors import ReadModelMissingError
@@ -90,12 +100,17 @@ class _Row:
 _TABLE = (
     _Row(InvalidRequestError, HTTPStatus.BAD_REQUEST, "invalid-request", "The request is not valid"),
     _Row(InvalidTaskIdError, HTTPStatus.BAD_REQUEST, "invalid-task-id", "The task id is not valid"),
+    _Row(NotAuthenticatedError, HTTPStatus.UNAUTHORIZED, "not-authenticated", "An API key is needed"),
+    _Row(NotPermittedError, HTTPStatus.FORBIDDEN, "not-permitted", "The API key may not do this"),
+    _Row(ForeignPageError, HTTPStatus.FORBIDDEN, "foreign-page", "A foreign page asked for this"),
+    _Row(RateExceededError, HTTPStatus.TOO_MANY_REQUESTS, "rate-exceeded", "Too many requests"),
     _Row(InvalidIdError, HTTPStatus.BAD_REQUEST, "invalid-id", "The id is not valid"),
     _Row(InvalidValueError, HTTPStatus.BAD_REQUEST, "invalid-request", "The request is not valid"),
     _Row(BodyTooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", "The body is too large"),
     _Row(BodyTooSlowError, HTTPStatus.REQUEST_TIMEOUT, "body-too-slow", "The body came too slowly"),
     _Row(InvalidBatchError, HTTPStatus.BAD_REQUEST, "invalid-batch", "The batch is not valid"),
     _Row(TooManyBatchesError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-batches", "Too many batches at once"),
+    _Row(TooManyExportsError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-exports", "Too many exports at once"),
     _Row(TooManyWaitingError, HTTPStatus.SERVICE_UNAVAILABLE, "too-many-waiting", "Too many are waiting"),
     _Row(ReadModelBehindError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-behind", "The read model is behind"),
     _Row(PastOutOfReachError, HTTPStatus.SERVICE_UNAVAILABLE, "past-out-of-reach", "The moment is out of reach"),
@@ -107,6 +122,12 @@ _TABLE = (
     ),
     _Row(KeyInFlightError, HTTPStatus.CONFLICT, "key-in-flight", "A request with the same key is in flight"),
     _Row(ScheduleNotFoundError, HTTPStatus.NOT_FOUND, "schedule-not-found", "There is no such schedule"),
+    _Row(WebhookNotFoundError, HTTPStatus.NOT_FOUND, "webhook-not-found", "There is no such webhook"),
+    _Row(
+        WebhookDeliveryNotFoundError, HTTPStatus.NOT_FOUND, "webhook-delivery-not-found",
+        "There is no such delivery",
+    ),
+    _Row(WebhookStateError, HTTPStatus.CONFLICT, "webhook-state", "The webhook's state refuses this"),
     _Row(DeadLetterNotFoundError, HTTPStatus.NOT_FOUND, "dead-letter-not-found", "There is no such dead letter"),
     _Row(ErasureNotFoundError, HTTPStatus.NOT_FOUND, "erasure-not-found", "There is no such erasure"),
     _Row(BulkActNotFoundError, HTTPStatus.NOT_FOUND, "bulk-act-not-found", "There is no such bulk act"),
@@ -145,8 +166,8 @@ def problem_of(error: Exception) -> Problem:
         title=row.title,
         detail=row.detail or str(error),
         error=row.title if row.detail else str(error),
-        members=_members(error),
-        headers={"Retry-After": _RETRY_AFTER_SECONDS} if _may_pass_soon(error, row) else {},
+        members=members_of(error),
+        headers=_headers(error, row),
     )
 
 
@@ -196,25 +217,16 @@ def _of_framework(error: RequestValidationError) -> Exception:
     return InvalidRequestError(Part.QUERY, sentence_of(problems))
 
 
+def _headers(error: Exception, row: _Row) -> dict[str, str]:
+    if isinstance(error, NotAuthenticatedError):
+        return {"WWW-Authenticate": 'Bearer realm="task-ledger"'}
+    if isinstance(error, RateExceededError):
+        return {"Retry-After": str(math.ceil(error.wait_seconds))}
+    return {"Retry-After": _RETRY_AFTER_SECONDS} if _may_pass_soon(error, row) else {}
+
+
 def _may_pass_soon(error: Exception, row: _Row) -> bool:
     return row.status == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(error, KeyInFlightError)
-
-
-def _members(error: Exception) -> dict[str, JsonValue]:
-    # `status` is the document's own word for the HTTP status.
-    if isinstance(error, TaskStateError):
-        reason: dict[str, JsonValue] = {"reason": error.reason} if error.reason else {}
-        return {"task_id": str(error.task_id), "task_status": error.status, **reason}
-    if isinstance(error, DeadLetterStateError | DeadLetterNotFoundError):
-        reason = {"reason": error.reason} if isinstance(error, DeadLetterStateError) else {}
-        return {"dead_letter_id": str(error.letter_id), **reason}
-    if isinstance(error, TaskNotFoundError | WrongExpectedVersionError):
-        return {"task_id": str(error.task_id)}
-    if isinstance(error, ReadModelBehindError):
-        return {"position": error.position, "position_min": error.position_min}
-    if isinstance(error, InvalidBatchError):
-        return {"errors": [asdict(item) for item in error.errors], "error_count": error.count}
-    return {}
 
 
 def _allowed(request: Request) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from api.app import create_app
+from api.exposure import access_of
 from api.server import serve
 from ledger.bootstrap import open_ledger_when_ready
 from ledger.roles import start_up
@@ -18,4 +19,4 @@ async def run_api(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
     """
     settings = start_up(load_settings(**overrides), role="api")
     async with open_ledger_when_ready(settings, stop) as ledger:
-        await serve(create_app(ledger, None), settings, stop=stop)
+        await serve(create_app(ledger, None, await access_of(ledger)), settings, stop=stop)

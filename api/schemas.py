@@ -69,6 +69,8 @@ Moment = Annotated[datetime, PlainValidator(_moment), WithJsonSchema({"type": "s
 Text = Annotated[str, AfterValidator(without_nul)]
 EventTypes = Annotated[str, Field(max_length=1000, pattern=r"^[a-z_]+\.[a-z_]+(,[a-z_]+\.[a-z_]+)*$")]
 Tag = Annotated[str, Field(min_length=1, max_length=TAG_CHARS_MAX), AfterValidator(without_nul)]
+# The specification refuses it, with a sentence that is the same for every way in.
+ShownTag = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TAG_CHARS_MAX})]
 
 
 class _Request(BaseModel):
@@ -129,9 +131,9 @@ class Submission(_Request):
         description="How many seconds one attempt may run.",
         json_schema_extra={"minimum": 0.1, "maximum": TIMEOUT_SECONDS_MAX},
     )
-    tags: list[str] | None = Field(
+    tags: list[ShownTag] | None = Field(
         None,
-        description=f"Labels to search by, 1 to {TAG_CHARS_MAX} characters each.",
+        description=f"Labels to search by, at most {TAGS_MAX} of 1 to {TAG_CHARS_MAX} characters each.",
         json_schema_extra={"maxItems": TAGS_MAX},
     )
     key: str | None = Field(

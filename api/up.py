@@ -13,6 +13,7 @@ import typer
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.exposure import access_of
 from api.server import serve
 from ledger.bootstrap import EMBEDDED_HOME, Ledger, open_broker_when_ready, open_ledger
 from ledger.broker.memory import MemoryBroker
@@ -61,6 +62,7 @@ async def run_up(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
 
 async def _run_roles(ledger: Ledger, broker: Broker, stop: asyncio.Event, lines: list[str]) -> None:
     settings = ledger.settings
+    access = await access_of(ledger)
     registry = load_registry(settings.worker_apps)
     await put_declared(ledger, registry, origin=Origin(actor="up"))
     worker = Worker(ledger, broker, registry)
@@ -75,7 +77,7 @@ async def _run_roles(ledger: Ledger, broker: Broker, stop: asyncio.Event, lines:
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
             await serve(
-                create_app(ledger, broker),
+                create_app(ledger, broker, access),
                 settings,
                 stop=stop,
                 started=lambda port: _announce(settings, port, lines),

@@ -37,6 +37,59 @@ class ScheduleNotFoundError(LedgerError):
         super().__init__(f"there is no schedule {_shortened(name)}")
 
 
+class ApiKeyNotFoundError(LedgerError):
+    """There is no API key of this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no API key {_shortened(name)}")
+
+
+class ApiKeyStateError(LedgerError):
+    """What an API key is refuses this act."""
+
+    def __init__(self, *, name: str, act: str, reason: str) -> None:
+        self.name = name
+        self.act = act
+        self.reason = reason
+        super().__init__(f"cannot {act} the API key {_shortened(name)}: {reason}")
+
+
+class WebhookNotFoundError(LedgerError):
+    """There is no webhook of this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no webhook {_shortened(name)}")
+
+
+class WebhookDeliveryNotFoundError(LedgerError):
+    """The log of a webhook has no such delivery, or not any more."""
+
+    def __init__(self, *, name: str, delivery_id: int) -> None:
+        self.name = name
+        self.delivery_id = delivery_id
+        super().__init__(f"the webhook {name} has no delivery {delivery_id} in its log")
+
+
+class WebhookStateError(LedgerError):
+    """A webhook is in a state that refuses this command."""
+
+    def __init__(self, *, name: str, command: str, reason: str) -> None:
+        self.name = name
+        self.command = command
+        self.reason = reason
+        super().__init__(f"cannot {command} webhook {name}: {reason}")
+
+
+class WebhookAddressError(LedgerError):
+    """The host of a webhook is at no address that may be reached."""
+
+
+class WebhookSignatureError(LedgerError):
+    """A delivery that was received is not signed as it must be."""
+
+
 class DeadLetterNotFoundError(LedgerError):
     """No message that died has this id, and no task that failed."""
 

@@ -10,6 +10,8 @@ import structlog
 import typer
 
 from ledger.errors import (
+    ApiKeyNotFoundError,
+    ApiKeyStateError,
     BrokerUnavailableError,
     BulkActNotFoundError,
     ConfigurationError,
@@ -25,6 +27,9 @@ from ledger.errors import (
     StoreUnavailableError,
     TaskNotFoundError,
     TaskStateError,
+    WebhookDeliveryNotFoundError,
+    WebhookNotFoundError,
+    WebhookStateError,
 )
 from ledger.telemetry import configure_logging
 
@@ -50,14 +55,19 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (TaskNotFoundError, ExitCode.NOT_FOUND),
     (ScheduleNotFoundError, ExitCode.NOT_FOUND),
     (DeadLetterNotFoundError, ExitCode.NOT_FOUND),
+    (ApiKeyNotFoundError, ExitCode.NOT_FOUND),
     (BulkActNotFoundError, ExitCode.NOT_FOUND),
     (ErasureNotFoundError, ExitCode.NOT_FOUND),
     (PayloadKeyMissingError, ExitCode.CONFLICT),
+    (WebhookNotFoundError, ExitCode.NOT_FOUND),
+    (WebhookDeliveryNotFoundError, ExitCode.NOT_FOUND),
     (StoreUnavailableError, ExitCode.UNREACHABLE),
     (BrokerUnavailableError, ExitCode.UNREACHABLE),
     (DataDirectoryInUseError, ExitCode.CONFLICT),
     (TaskStateError, ExitCode.CONFLICT),
+    (ApiKeyStateError, ExitCode.CONFLICT),
     (DeadLetterStateError, ExitCode.CONFLICT),
+    (WebhookStateError, ExitCode.CONFLICT),
 )
 
 

@@ -82,6 +82,14 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("allowed_origins", "ALLOWED_ORIGINS"),
     )
 
+    admin_key: SecretStr | None = Field(None, min_length=32, max_length=500)
+    allow_open: bool = False
+    oidc_issuer: str | None = Field(None, pattern=r"^https?://\S+$", max_length=2000)
+    oidc_audience: str = Field("", max_length=500)
+    oidc_jwks_url: str | None = Field(None, pattern=r"^https?://\S+$", max_length=2000)
+    oidc_scope_claim: str = Field("scope", min_length=1, max_length=200)
+    session_hours: float = Field(12.0, ge=0.1, le=8760)
+
     data_dir: Path = Field(default_factory=_default_data_dir)
     log_format: str = Field("console", pattern="^(console|json)$")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
@@ -118,6 +126,7 @@ class Settings(BaseSettings):
     read_model_wait_seconds_max: float = Field(5.0, ge=0, le=300)
     wait_seconds_max: float = Field(60.0, ge=0, le=3600)
     waits_max: int = Field(1000, ge=1, le=100_000)
+    exports_max: int = Field(4, ge=1, le=1000)
     streams_max: int = Field(200, ge=1, le=10_000)
     stream_heartbeat_seconds: float = Field(15.0, ge=0.05, le=300)
     search_events_max: int = Field(100_000, ge=1, le=10_000_000)
@@ -156,6 +165,16 @@ class Settings(BaseSettings):
     erasable: str = Field("off", pattern="^(off|all)$")
     payload_secret: PayloadSecret = None
     erase_batch_size_max: int = Field(200, ge=1, le=10_000)
+    webhooks_max: int = Field(100, ge=1, le=1000)
+    webhook_allow_private: bool = False
+    webhook_timeout_seconds: float = Field(10.0, ge=0.1, le=60)
+    webhook_tries_max: int = Field(15, ge=1, le=100)
+    webhook_retry_base_seconds: float = Field(1.0, ge=0, le=3600)
+    webhook_retry_cap_seconds: float = Field(3600.0, ge=0, le=86_400)
+    webhook_retry_after_seconds_max: float = Field(3600.0, ge=0, le=86_400)
+    webhook_response_bytes_max: int = Field(2048, ge=0, le=65_536)
+    webhook_rotation_seconds: float = Field(86_400.0, ge=0, le=2_592_000)
+    webhook_log_days: float = Field(14.0, ge=0.01, le=365)
 
     @property
     def payload_secrets(self) -> tuple[str, ...]:
@@ -212,6 +231,7 @@ def _shown(name: str, value: object) -> object:
 
 _SECRET_PARAMETER = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*", re.IGNORECASE)
 
+_SECRETS = ("admin_key",)  # what is wrong with them is said without them
 _BOUNDS = {
     "greater_than_equal": ("at least {ge}", "ge"),
     "less_than_equal": ("at most {le}", "le"),
@@ -229,4 +249,8 @@ def _sentence(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is
     if "url" in field.lower() or "secret" in field.lower():  # the value stays unsaid
         return f"{name} {str(problem['msg']).removeprefix('Value error, ')}"
     reason = str(problem["msg"]).removeprefix("Value error, ")
+    if "url" in field.lower() or field == "payload_secret":  # the value stays unsaid
+        return f"{name} {reason}"
+    if field in _SECRETS:
+        return f"{name} is not valid: {reason[:1].lower()}{reason[1:]}"
     return f"{name} is not valid: {reason[:1].lower()}{reason[1:]}, got {value!r}"

@@ -104,5 +104,5 @@ def _origin(request: Request) -> Origin:
         raise InvalidRequestError(
             Part.HEADER, "Idempotency-Key is not taken with a batch; submit its tasks one by one to use it"
         )
-    origin = origin_of(request.scope["headers"])
+    origin = origin_of(request.scope)
     return origin if origin.correlation_id else replace(origin, correlation_id=str(uuid7()))

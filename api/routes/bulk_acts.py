@@ -73,11 +73,11 @@ class BulkActRoutes:
 
     async def cancel(self, bulk_id: UUID, request: Request) -> JsonResponse:
         """Stop it; what is done stays done, and one that has ended stays as it is."""
-        actor = origin_of(request.scope["headers"]).actor
+        actor = origin_of(request.scope).actor
         return JsonResponse(bulk_act_body(await self._bulk_acts.cancel(bulk_id, actor=actor)))
 
     async def _begin(self, act: Act, request: Request) -> JsonResponse:
-        origin = origin_of(request.scope["headers"])
+        origin = origin_of(request.scope)
         body = await read_body(request.scope, request.receive, bytes_max=self._settings.body_bytes_max)
         given = parse_body(BulkRequest, body or b"{}")
         letters = given.filter.letters()

@@ -68,7 +68,7 @@ class CommandRoutes:
     async def _command(
         self, command: Callable[..., Awaitable[Decided]], task_id: UUID, request: Request
     ) -> JsonResponse:
-        origin = origin_of(request.scope["headers"])
+        origin = origin_of(request.scope)
         body = await read_body(request.scope, request.receive, bytes_max=self._settings.body_bytes_max)
         given = parse_body(Reason, body) if body else Reason()
         try:

@@ -17,7 +17,7 @@ from api.errors import InvalidRequestError, Part
 from api.json_response import JsonResponse
 from api.openapi import body_of, problems
 from api.origin import origin_of
-from api.page_limit import check_page_limit
+from api.page_limit import page_limit
 from api.routes.submit import POSITION_HEADER
 from api.schemas import Reason
 from ledger.bootstrap import Ledger
@@ -66,11 +66,11 @@ class DeadLetterRoutes:
 
     async def list(self, asked: Annotated[LetterQuery, Query()]) -> JsonResponse:
         """List dead letters, tasks and messages, newest first."""
-        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
+        limit = page_limit(asked, limit_max=self._settings.page_size_max)
         letters = asked.letters()
         below = TOP if asked.cursor is None else decode_place(asked.cursor, letters)
-        found = await self._reader.page(letters, below=below, limit=asked.limit + 1)
-        page = found[: asked.limit]
+        found = await self._reader.page(letters, below=below, limit=limit + 1)
+        page = found[:limit]
         cursor = encode_place(page[-1].place, letters) if len(found) > len(page) else None
         return JsonResponse({"dead_letters": page, "next_cursor": cursor})
 
@@ -81,12 +81,12 @@ class DeadLetterRoutes:
     async def redrive(self, letter_id: UUID, request: Request) -> JsonResponse:
         """Retry a failed task, or release the task that waits for a message; 409 where neither is to be done."""
         given = await self._given(Reason, request)
-        return await _act(self._acts.redrive, letter_id, given.reason, origin_of(request.scope["headers"]))
+        return await _act(self._acts.redrive, letter_id, given.reason, origin_of(request.scope))
 
     async def discard(self, letter_id: UUID, request: Request) -> JsonResponse:
         """Set a dead letter aside as dealt with; it needs a reason."""
         given = await self._given(DiscardReason, request)
-        return await _act(self._acts.discard, letter_id, given.reason, origin_of(request.scope["headers"]))
+        return await _act(self._acts.discard, letter_id, given.reason, origin_of(request.scope))
 
     async def _given(self, schema: type[Given], request: Request) -> Given:
         body = await read_body(request.scope, request.receive, bytes_max=self._settings.body_bytes_max)

@@ -46,7 +46,7 @@ class ErasureRoutes:
 
     async def begin(self, request: Request) -> JsonResponse:
         """Count the erasable tasks with a tag, or erase them when `dry_run` is false: 202, where to look."""
-        origin = origin_of(request.scope["headers"])
+        origin = origin_of(request.scope)
         body = await read_body(request.scope, request.receive, bytes_max=self._settings.body_bytes_max)
         asked = parse_body(ErasureRequest, body)
         if asked.dry_run:

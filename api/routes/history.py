@@ -7,12 +7,13 @@ from starlette.responses import StreamingResponse
 
 from api.audit_entries import entry_body, opened_entries
 from api.cursor import decode_place, decode_position, encode_place, encode_position
-from api.errors import InvalidRequestError, Part
-from api.export import MEDIA_TYPES, Export
+from api.errors import InvalidRequestError, Part, TooManyExportsError
+from api.export import MEDIA_TYPES, Export, ExportResponse
 from api.history_shapes import AuditPageShown, AuditQuery, ExportQuery, LogPage, LogQuery
 from api.json_response import JsonResponse
 from api.openapi import problems
-from api.page_limit import check_page_limit
+from api.page_limit import page_limit
+from api.places import Places
 from api.routes.submit import POSITION_HEADER
 from api.routes.tasks import event_body
 from ledger.bootstrap import Ledger
@@ -43,6 +44,9 @@ class HistoryRoutes:
         self._search = LogSearch(ledger)
         self._opening = Opening(ledger.vault)
         self._audit = Audit(ledger)
+        self._exports = Places(
+            ledger.settings.exports_max, setting="LEDGER_EXPORTS_MAX", refusal=TooManyExportsError
+        )
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
@@ -60,8 +64,8 @@ class HistoryRoutes:
 
     async def list(self, asked: Annotated[LogQuery, Query()]) -> JsonResponse:
         """Read the log over all tasks, oldest event first, from a position on."""
-        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
-        found = await self._search.read(asked.events(), after=asked.after, limit=asked.limit)
+        limit = page_limit(asked, limit_max=self._settings.page_size_max)
+        found = await self._search.read(asked.events(), after=asked.after, limit=limit)
         return JsonResponse(
             {
                 "events": [event_body(event) for event in await self._opening.events(found.events)],
@@ -75,10 +79,10 @@ class HistoryRoutes:
         events = asked.events()
         horizon = await self._search.horizon()
         stretch = await self._search.stretch(events, after=asked.after, upto=horizon)
-        return StreamingResponse(
-            Export(self._search, events, asked.format, opening=None if asked.ciphertext else self._opening).pieces(
-                stretch
-            ),
+        opening = None if asked.ciphertext else self._opening
+        return ExportResponse(
+            Export(self._search, events, asked.format, opening=opening).pieces(stretch),
+            self._exports,
             headers={
                 "Content-Type": MEDIA_TYPES[asked.format],
                 "Content-Disposition": f'attachment; filename="events.{asked.format}"',
@@ -88,12 +92,12 @@ class HistoryRoutes:
 
     async def audit(self, asked: Annotated[AuditQuery, Query()]) -> JsonResponse:
         """Search who did what, when and why: the events of all tasks, or what was changed beside them."""
-        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
+        limit = page_limit(asked, limit_max=self._settings.page_size_max)
         try:
             searched = asked.asked()
         except InvalidValueError as error:
             raise InvalidRequestError(Part.QUERY, str(error)) from error
-        page = await self._audited(searched, cursor=asked.cursor, limit=asked.limit)
+        page = await self._audited(searched, cursor=asked.cursor, limit=limit)
         return JsonResponse(
             {
                 "entries": [entry_body(entry) for entry in await opened_entries(self._opening, page.entries)],

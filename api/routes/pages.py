@@ -1,4 +1,4 @@
-"""The pages for people: a small dashboard and the API's documentation; nothing on them comes from elsewhere.
+"""The pages of the API's documentation, and what the dashboard loads; nothing comes from elsewhere.
 
 Links in the pages are relative, so that they work behind a proxy that serves us under a prefix.
 """
@@ -11,10 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-_OWN_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+from api.page_headers import ALONE
+
 # Swagger UI and ReDoc write style elements and show data: images.
 _DOCUMENTATION_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
@@ -22,18 +20,14 @@ _DOCUMENTATION_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _PAGES = {
-    "/ui": ("index.html", _OWN_POLICY),
     "/docs": ("docs.html", _DOCUMENTATION_POLICY),
     "/redoc": ("redoc.html", _DOCUMENTATION_POLICY),
 }
 _ASSETS = {
-    "app.js": "text/javascript",
-    "docs.js": "text/javascript",
-    "style.css": "text/css",
-    "redoc.css": "text/css",
+    **dict.fromkeys(("act.js", "docs.js", "keys.js", "live.js", "past.js"), "text/javascript"),
+    **dict.fromkeys(("style.css", "redoc.css"), "text/css"),
 }
 _REVALIDATED = {"Cache-Control": "no-cache"}
-_ALONE = {"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin"}
 
 
 def page_routes() -> list[BaseRoute]:
@@ -51,7 +45,7 @@ async def _to_dashboard(_request: Request) -> Response:
 
 
 def _page(name: str, policy: str) -> Callable[[Request], Awaitable[Response]]:
-    headers = {"Content-Security-Policy": policy, **_ALONE, **_REVALIDATED}
+    headers = {"Content-Security-Policy": policy, **ALONE, **_REVALIDATED}
     return _served(name, "text/html", headers)
 
 

@@ -10,7 +10,7 @@ from api.errors import InvalidRequestError, Part
 from api.json_response import JsonResponse
 from api.openapi import body_of, problems
 from api.origin import origin_of
-from api.page_limit import check_page_limit
+from api.page_limit import page_limit
 from api.queue_answers import QueueHistory, QueueList, QueueShown
 from api.queue_schemas import ChangesQuery, QueueSettingsGiven, ReasonQuery
 from api.schemas import Reason
@@ -71,9 +71,9 @@ class QueueRoutes:
 
     async def changes(self, name: str, asked: Annotated[ChangesQuery, Query()]) -> JsonResponse:
         """Show who changed what is set for a queue, when and why, newest first."""
-        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
-        found = await list_changes(self._database, name, before=asked.before, limit=asked.limit + 1)
-        page = found[: asked.limit]
+        limit = page_limit(asked, limit_max=self._settings.page_size_max)
+        found = await list_changes(self._database, name, before=asked.before, limit=limit + 1)
+        page = found[:limit]
         next_before = page[-1].id if len(found) > len(page) else None
         return JsonResponse({"changes": page, "next_before": next_before})
 
@@ -122,4 +122,4 @@ class QueueRoutes:
 
 
 def _actor(request: Request) -> str:
-    return origin_of(request.scope["headers"]).actor
+    return origin_of(request.scope).actor

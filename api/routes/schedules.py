@@ -105,7 +105,7 @@ class ScheduleRoutes:
 
         A change of its times counts from now; any other one leaves its next fire as it is.
         """
-        origin = origin_of(request.scope["headers"])
+        origin = origin_of(request.scope)
         body = await read_body(request.scope, request.receive, bytes_max=self._settings.body_bytes_max)
         check_name(name)
         given = parse_body(ScheduleBody, body)
@@ -120,7 +120,7 @@ class ScheduleRoutes:
 
     async def remove(self, name: str, asked: Annotated[ReasonQuery, Query()], request: Request) -> Response:
         """Remove a schedule; what it fired, and who changed it, is kept."""
-        origin = origin_of(request.scope["headers"])
+        origin = origin_of(request.scope)
         await self._schedules.remove(name, reason=asked.reason, origin=origin)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -134,7 +134,7 @@ class ScheduleRoutes:
 
     async def fire(self, name: str, request: Request) -> JsonResponse:
         """Submit its task now, under a fire time of its own; a paused schedule can be fired by hand too."""
-        origin = origin_of(request.scope["headers"])
+        origin = origin_of(request.scope)
         fired = await self._schedules.fire(name, reason=await self._reason(request), origin=origin)
         task_id = fired.appended.task_id
         headers = {**_location(request, "/tasks", str(task_id)), POSITION_HEADER: str(fired.appended.position)}
@@ -142,7 +142,7 @@ class ScheduleRoutes:
         return JsonResponse(body, HTTPStatus.ACCEPTED, headers=headers)
 
     async def _turn(self, act: Callable[..., Awaitable[Schedule]], name: str, request: Request) -> JsonResponse:
-        origin = origin_of(request.scope["headers"])
+        origin = origin_of(request.scope)
         return JsonResponse(schedule_body(await act(name, reason=await self._reason(request), origin=origin)))
 
     async def _reason(self, request: Request) -> str:

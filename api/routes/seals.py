@@ -8,7 +8,7 @@ from fastapi import FastAPI, Query
 
 from api.json_response import JsonResponse
 from api.openapi import problems
-from api.page_limit import check_page_limit
+from api.page_limit import page_limit
 from api.seal_schemas import Evidence, SealPage, SealsQuery
 from ledger.bootstrap import Ledger
 from ledger.seals.evidence import gather_evidence
@@ -33,9 +33,9 @@ class SealRoutes:
 
     async def list(self, asked: Annotated[SealsQuery, Query()]) -> JsonResponse:
         """List the seals in the order of the chain; keep them, and nobody can make it anew unnoticed."""
-        check_page_limit(asked.limit, limit_max=self._ledger.settings.page_size_max)
-        found = await read_seals(self._ledger.database, after=asked.after, limit=asked.limit + 1)
-        page = found[: asked.limit]
+        limit = page_limit(asked, limit_max=self._ledger.settings.page_size_max)
+        found = await read_seals(self._ledger.database, after=asked.after, limit=limit + 1)
+        page = found[:limit]
         next_after = page[-1].number if len(found) > len(page) else None
         return JsonResponse({"seals": [seal.as_dict() for seal in page], "next_after": next_after})
 

@@ -4,6 +4,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from api.body import parse_body, read_body
+from api.caller import caller_of
 from api.errors import InvalidRequestError, Part
 from api.idempotency import idempotency_key_of
 from api.intake import Intake
@@ -38,18 +39,23 @@ class SubmitEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        origin = origin_of(scope["headers"])
+        origin = origin_of(scope)
         key = idempotency_key_of(scope["headers"])
         body = await read_body(scope, receive, bytes_max=self._settings.body_bytes_max)
         try:
             appended = await self._commands.submit(
                 self._intake.specification(parse_body(Submission, body), body),
                 origin=origin,
-                idempotency_key=None if key is None else IdempotencyKey.of(key, path=PATH, body=body),
+                idempotency_key=None if key is None else _key_of(scope, key, body),
             )
         except InvalidValueError as error:
             raise InvalidRequestError(Part.BODY, str(error)) from error
         await _accept(send, appended, prefix=scope.get("root_path", ""))
+
+
+def _key_of(scope: Scope, key: str, body: bytes) -> IdempotencyKey:
+    caller = caller_of(scope)  # each caller has keys of their own
+    return IdempotencyKey.of(key, path=PATH, body=body, scope="" if caller is None else caller.actor)
 
 
 async def _accept(send: Send, appended: Appended, *, prefix: str) -> None:

@@ -19,7 +19,7 @@ from api.json_response import JsonResponse
 from api.ledger_past import LedgerPast
 from api.long_poll import LongPoll
 from api.openapi import problems
-from api.page_limit import check_page_limit
+from api.page_limit import page_limit
 from api.places import Places
 from api.read_model import TaskFilter, TaskReader, TaskSummary, TaskView
 from api.read_model_progress import ReadModelProgress
@@ -30,6 +30,7 @@ from api.task_past import TaskPast, TaskThen
 from ledger.bootstrap import Ledger
 from ledger.errors import TaskNotFoundError
 from ledger.explanation.facts import explain_task
+from ledger.history.search import LogSearch
 from ledger.payloads.cipher import ERASED, is_erased_value
 from ledger.payloads.opening import Opening
 from ledger.store.records import RecordedEvent, StaleWrite
@@ -52,6 +53,7 @@ class TaskRoutes:
         self._settings = ledger.settings
         self._store = ledger.store
         self._opening = Opening(ledger.vault)
+        self._search = LogSearch(ledger)
         self._reader = TaskReader(ledger)
         self._past = TaskPast(ledger)
         self._ledger_past = LedgerPast(ledger)
@@ -90,7 +92,7 @@ class TaskRoutes:
 
     async def list(self, asked: Annotated[ListQuery, Query()], request: Request) -> JsonResponse:
         """List tasks, as they are or as they were, newest first."""
-        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
+        limit = page_limit(asked, limit_max=self._settings.page_size_max)
         task_filter = TaskFilter(
             statuses=asked.status or None,
             kind=asked.kind,
@@ -104,8 +106,8 @@ class TaskRoutes:
         conditions = Conditions.of(request.headers)
         if conditions.position_min and asked.as_of is None:
             await self._progress.reach(conditions.position_min, request)
-        found = await self._listed(task_filter, below=below, limit=asked.limit + 1)
-        page = found[: asked.limit]
+        found = await self._listed(task_filter, below=below, limit=limit + 1)
+        page = found[:limit]
         cursor = encode_cursor(page[-1].task_id, task_filter) if len(found) > len(page) else None
         return JsonResponse({"tasks": page, "next_cursor": cursor})
 
@@ -152,12 +154,12 @@ class TaskRoutes:
 
     async def events(self, task_id: UUID, asked: Annotated[HistoryQuery, Query()]) -> JsonResponse:
         """Show the history of a task, oldest event first."""
-        check_page_limit(asked.limit, limit_max=self._settings.page_size_max)
-        found = await self._store.read_stream(task_id, after_version=asked.after_version, limit=asked.limit + 1)
-        if not found and not await self._store.read_stream(task_id, limit=1):
+        limit = page_limit(asked, limit_max=self._settings.page_size_max)
+        page, is_whole = await self._search.history(task_id, after_version=asked.after_version, limit=limit)
+        if not page and not await self._store.read_stream(task_id, limit=1):
             raise TaskNotFoundError(task_id)
-        page = await self._opening.events(found[: asked.limit])
-        next_after_version = page[-1].version if len(found) > len(page) else None
+        next_after_version = None if is_whole else page[-1].version
+        page = await self._opening.events(page)
         return JsonResponse(
             {"events": [event_body(event) for event in page], "next_after_version": next_after_version}
         )

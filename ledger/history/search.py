@@ -104,6 +104,13 @@ class LogSearch:
         searched = horizon if found.rest is None else found.rest.after
         return LogRead(found.events, max(after, searched), horizon)
 
+    async def history(self, task_id: UUID, *, after_version: int, limit: int) -> tuple[list[RecordedEvent], bool]:
+        """Return the next events of a task after a version, oldest first, and whether these are all of them."""
+        arguments = (task_id, after_version, limit + 1, self._bytes_max)
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("read_history"), *arguments)
+        return self._bounded(rows, limit)
+
     async def stretch(self, asked: EventFilter, *, after: int, upto: int) -> Stretch | None:
         """Return the part of these positions that can hold the times that are asked for; None for an empty one.
 
@@ -147,6 +154,9 @@ class LogSearch:
         arguments = (stretch.after, stretch.upto, limit + 1, self._bytes_max, *_arguments(asked), *of_task)
         async with self._database.connection() as connection:
             rows = await connection.fetch(query(name), *arguments)
+        return self._bounded(rows, limit)
+
+    def _bounded(self, rows: Sequence[asyncpg.Record], limit: int) -> tuple[list[RecordedEvent], bool]:
         events: list[RecordedEvent] = []
         size = 0
         for row in rows:

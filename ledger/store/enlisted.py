@@ -29,8 +29,16 @@ async def enlisted(connection: asyncpg.Connection) -> AsyncIterator[None]:
     if not connection.is_in_transaction():
         raise StoreRefusedError("to enlist an append, open a transaction on the connection first")
     with translated():
-        async with connection.transaction():  # a savepoint
+        # asyncpg's own savepoints are refused in a transaction that a caller began by a BEGIN of his own.
+        await connection.execute(query("open_savepoint"))
+        try:
             yield
+        except BaseException:
+            if not connection.is_closed():
+                await connection.execute(query("undo_savepoint"))
+                await connection.execute(query("close_savepoint"))
+            raise
+        await connection.execute(query("close_savepoint"))
 
 
 async def append_in(connection: asyncpg.Connection, stream: StreamAppend) -> Appended:

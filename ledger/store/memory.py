@@ -2,10 +2,11 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from operator import attrgetter
 from uuid import UUID
 
@@ -18,9 +19,14 @@ from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite, 
 
 
 class MemoryEventStore:
-    """Streams in dictionaries; every append is atomic because nothing awaits in the middle of it."""
+    """Streams in dictionaries; every append is atomic because nothing awaits in the middle of it.
 
-    def __init__(self) -> None:
+    Args:
+        now: the time, with its offset, as the database would tell it; this machine's if absent.
+    """
+
+    def __init__(self, *, now: Callable[[], datetime] | None = None) -> None:
+        self._now = now or partial(datetime.now, UTC)
         self._log: list[RecordedEvent] = []
         self._streams: dict[UUID, list[RecordedEvent]] = {}
         self._stale_writes: list[StaleWrite] = []
@@ -84,6 +90,14 @@ class MemoryEventStore:
             self._first_uses[key.scope, key.key] = (key.digest, receipt)
         return receipt
 
+    def stream(self, task_id: UUID) -> Sequence[RecordedEvent]:
+        """Return the events of one task, without waiting."""
+        return tuple(self._streams.get(task_id, ()))
+
+    def streams(self) -> Sequence[Sequence[RecordedEvent]]:
+        """Return the events of every task, in the order of their submission."""
+        return tuple(self._streams.values())
+
     async def read_stream(
         self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
     ) -> list[RecordedEvent]:
@@ -135,8 +149,8 @@ class MemoryEventStore:
         return [write for write in self._stale_writes if write.task_id == task_id][:limit]
 
     async def database_time(self) -> datetime:
-        """Return this machine's time."""
-        return datetime.now(UTC)
+        """Return the time."""
+        return self._now()
 
     def _check_head(self, append: StreamAppend) -> None:
         head = len(self._streams.get(append.task_id, ()))
@@ -148,7 +162,9 @@ class MemoryEventStore:
     def _record(self, append: StreamAppend) -> Appended:
         stream = self._streams.setdefault(append.task_id, [])
         for version, event in enumerate(append.events, start=append.expected_version + 1):
-            row = _recorded(event, task_id=append.task_id, version=version, position=len(self._log) + 1)
+            row = _recorded(
+                event, task_id=append.task_id, version=version, position=len(self._log) + 1, now=self._now()
+            )
             stream.append(row)
             self._log.append(row)
         return _receipt(stream[-1])
@@ -200,7 +216,7 @@ def _refuse_connection(connection: asyncpg.Connection | None) -> None:
         raise InvalidValueError(field="connection", bound="None: memory has no transactions", value="one")
 
 
-def _recorded(event: NewEvent, *, task_id: UUID, version: int, position: int) -> RecordedEvent:
+def _recorded(event: NewEvent, *, task_id: UUID, version: int, position: int, now: datetime) -> RecordedEvent:
     return RecordedEvent(
         position=position,
         task_id=task_id,
@@ -211,7 +227,7 @@ def _recorded(event: NewEvent, *, task_id: UUID, version: int, position: int) ->
         queue=event.queue,
         data=event.data,
         occurred_at=event.occurred_at,
-        recorded_at=datetime.now(UTC),
+        recorded_at=now,
         actor=event.origin.actor,
         correlation_id=event.origin.correlation_id or str(task_id),
         causation_id=event.origin.causation_id,

@@ -31,7 +31,7 @@ SELECT relation.oid::regclass::text, 'the trigger that refuses every change is m
  WHERE relation.oid IN ('ledger.stale_writes'::regclass, 'ledger.queue_changes'::regclass,
                         'ledger.schedule_changes'::regclass, 'ledger.dead_letters'::regclass,
                         'ledger.dead_letter_acts'::regclass, 'ledger.seals'::regclass,
-                        'ledger.erasures'::regclass)
+                        'ledger.webhook_changes'::regclass, 'ledger.erasures'::regclass)
    AND NOT EXISTS (SELECT FROM pg_trigger AS guard
                     WHERE guard.tgrelid = relation.oid AND guard.tgenabled = 'A' AND guard.tgname = 'refuse_change')
  ORDER BY 1

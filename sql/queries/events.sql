@@ -84,3 +84,15 @@ SELECT id, task_id, type, attempt, current_attempt, status, worker_id, data, occ
  WHERE task_id = $1
  ORDER BY id
  LIMIT $2;
+
+-- name: open_savepoint
+-- Begins what an append in a caller's transaction can be undone to, however that transaction was begun.
+SAVEPOINT ledger_append;
+
+-- name: undo_savepoint
+-- Leaves the caller's transaction as it was before the append.
+ROLLBACK TO SAVEPOINT ledger_append;
+
+-- name: close_savepoint
+-- Makes the append a part of the caller's transaction.
+RELEASE SAVEPOINT ledger_append;

@@ -51,6 +51,23 @@ SELECT position, task_id, version, type, schema_version, kind, queue, data, occu
  WHERE coalesce(bytes_before, 0) < $4
  ORDER BY position DESC;
 
+-- name: read_history
+-- The events of the task $1 after the version $2, oldest first, bounded as the log is: $3 of them, or $4 bytes of data.
+SELECT position, task_id, version, type, schema_version, kind, queue, data, occurred_at, recorded_at,
+       actor, correlation_id, causation_id, traceparent
+  FROM (SELECT position, task_id, version, type, schema_version, kind, queue, data, occurred_at, recorded_at,
+               actor, correlation_id, causation_id, traceparent,
+               sum(octet_length(data::text))
+                   OVER (ORDER BY version ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS bytes_before
+          FROM (SELECT position, task_id, version, type, schema_version, kind, queue, data, occurred_at, recorded_at,
+                       actor, correlation_id, causation_id, traceparent
+                  FROM ledger.events
+                 WHERE task_id = $1 AND version > $2
+                 ORDER BY version
+                 LIMIT $3) AS found) AS measured
+ WHERE coalesce(bytes_before, 0) < $4
+ ORDER BY version;
+
 -- name: search_stream
 -- The same for the task $13 alone, down its key: it has few events, so they are sorted, with $14 = -1 newest first.
 SELECT position, task_id, version, type, schema_version, kind, queue, data, occurred_at, recorded_at,

@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.bench.as_of import as_of_anywhere
 from tests.bench.batches import batches
 from tests.bench.idle import idle
 from tests.bench.measurements import Measured, Measurement, Servers, drain, durable_submits, latency, open_servers
@@ -24,6 +25,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "latency": latency,
     "idle": idle,
     "rebuild": rebuild_at_rest_and_under_load,
+    "as-of": as_of_anywhere,
 }
 
 

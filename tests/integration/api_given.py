@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from api.app import create_app
+from api.guard import Access
 from ledger.bootstrap import Ledger, open_ledger
 from ledger.broker.port import Broker
 from ledger.settings import load_settings
@@ -21,9 +22,11 @@ async def opened_api(url: str, **settings: object) -> AsyncIterator[tuple[Ledger
 
 
 @asynccontextmanager
-async def client_of(ledger: Ledger, broker: Broker | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(
+    ledger: Ledger, broker: Broker | None = None, *, access: Access | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """Open a client that calls the application without a socket; what the application raises comes out here."""
-    transport = httpx.ASGITransport(create_app(ledger, broker))
+    transport = httpx.ASGITransport(create_app(ledger, broker, access))
     async with httpx.AsyncClient(transport=transport, base_url="http://ledger") as client:
         yield client
 

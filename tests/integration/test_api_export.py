@@ -14,7 +14,7 @@ from api.app import create_app
 from api.export import COLUMNS
 from api.server import serving
 from ledger.bootstrap import Ledger
-from tests.integration.api_given import opened_api, submitted
+from tests.integration.api_given import assert_problem, opened_api, submitted
 from tests.integration.given import execute
 
 APPEND = """
@@ -151,3 +151,37 @@ async def test_database_that_refuses_in_the_middle_breaks_the_export_off(ledger:
 async def _to_the_end(pieces: AsyncIterator[bytes]) -> None:
     async for _ in pieces:
         pass
+
+
+async def test_no_more_exports_run_at_once_than_may_and_each_gives_its_place_back(database_url: str) -> None:
+    async with opened_api(database_url, exports_max=1, search_bytes_max=20_000, port=0) as (ledger, _):
+        await execute(ledger, APPEND, 3000, 15_000)
+        app, ended = create_app(ledger), asyncio.Event()
+
+        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await app(scope, receive, send)
+            finally:
+                ended.set()
+
+        async with (
+            serving(watched, ledger.settings) as port,
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as reader,
+        ):
+            async with reader.stream("GET", "/events/export") as export:
+                pieces = export.aiter_bytes()
+                await anext(pieces)
+                refused = await reader.get("/events/export")
+                ended.clear()
+            async with asyncio.timeout(20):
+                await ended.wait()  # the client went away
+            await execute(ledger, "ALTER TABLE ledger.events RENAME TO elsewhere")
+            with pytest.raises(httpx.RemoteProtocolError):
+                await reader.get("/events/export")
+            await execute(ledger, "ALTER TABLE ledger.elsewhere RENAME TO events")
+            admitted = await reader.get("/events/export", params={"after": 2990})
+
+    assert_problem(refused, 503, "As many exports as may run at once are running already: 1 (LEDGER_EXPORTS_MAX)")
+    assert refused.headers["retry-after"] == "1"
+    assert admitted.status_code == 200
+    assert len(admitted.text.splitlines()) == 10

@@ -195,3 +195,16 @@ async def _move(ledger: Ledger, task_id: str, moment: object) -> None:
         await connection.execute(
             "UPDATE projections.task_status SET created_at = $2 WHERE task_id = $1", UUID(task_id), moment
         )
+
+
+async def test_a_default_limit_follows_the_bound_of_a_page(database_url: str) -> None:
+    async with opened_api(database_url, page_size_max=2) as (ledger, client):
+        task_ids = [await submitted(client) for _ in range(3)]
+        await caught_up(ledger)
+
+        for path in ("/tasks", "/events", "/audit", "/dead-letters", "/seals", f"/tasks/{task_ids[0]}/events"):
+            assert (await client.get(path)).status_code == 200, path
+        page = (await client.get("/tasks")).json()
+
+    assert [task["task_id"] for task in page["tasks"]] == task_ids[:0:-1]
+    assert page["next_cursor"] is not None

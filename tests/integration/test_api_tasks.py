@@ -173,6 +173,18 @@ async def test_an_event_that_this_release_does_not_know_spoils_only_its_own_task
     assert (await client.get(f"/tasks/{spoilt}/events")).json()["events"][1]["type"] == "task.dreamt"
 
 
+async def test_a_history_is_cut_where_it_has_as_much_data_as_an_answer_may(database_url: str) -> None:
+    async with opened_api(database_url, search_bytes_max=2000) as (_, client):
+        task_id = await submitted(client, input="x" * 1500)
+        await client.post(f"/tasks/{task_id}/cancel", json={"reason": "y" * 900})
+        await client.post(f"/tasks/{task_id}/retry", json={"reason": "z" * 900})
+        pages = [(await client.get(f"/tasks/{task_id}/events")).json()]
+        while (after := pages[-1]["next_after_version"]) is not None:
+            pages.append((await client.get(f"/tasks/{task_id}/events?after_version={after}")).json())
+
+    assert [[event["version"] for event in page["events"]] for page in pages] == [[1, 2], [3]]
+
+
 @pytest.mark.parametrize("below", ["", "/status", "/events", "/events?after_version=5"])
 async def test_a_task_that_nobody_submitted_is_not_found(client: httpx.AsyncClient, below: str) -> None:
     assert_problem(await client.get(f"/tasks/{UNKNOWN_ID}{below}"), 404, "Task not found")

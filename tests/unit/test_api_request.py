@@ -104,7 +104,7 @@ def test_a_sentence_stays_short_whatever_was_sent() -> None:
 
 
 def test_without_headers_the_origin_is_the_client() -> None:
-    origin = origin_of([(b"host", b"x")])
+    origin = origin_of({"headers": [(b"host", b"x")]})
 
     assert (origin.actor, origin.correlation_id, origin.causation_id, origin.traceparent) == (
         "client",

@@ -7,6 +7,8 @@ import pytest
 
 from ledger import errors
 from ledger.errors import (
+    ApiKeyNotFoundError,
+    ApiKeyStateError,
     BulkActNotFoundError,
     DataDirectoryInUseError,
     DeadLetterNotFoundError,
@@ -38,6 +40,11 @@ SENTENCES: list[tuple[LedgerError, str]] = [
     (InvalidValueError(field="kind", bound="short", value="a\0\ud800"), r"kind must be short, got 'a\x00\ud800'"),
     (TaskNotFoundError(ID), "Task not found"),
     (ScheduleNotFoundError("nightly"), "there is no schedule 'nightly'"),
+    (ApiKeyNotFoundError("shop"), "there is no API key 'shop'"),
+    (
+        ApiKeyStateError(name="shop", act="rotate", reason="it is revoked"),
+        "cannot rotate the API key 'shop': it is revoked",
+    ),
     (DeadLetterNotFoundError(ID), "Dead letter not found"),
     (
         DeadLetterStateError(letter_id=ID, act="redrive", reason="it was discarded"),

@@ -1,0 +1,21 @@
+"""The pages of the dashboard, in the order of the menu."""
+
+from api.dashboard.site import Page
+from api.dashboard.views.events import audit, events
+from api.dashboard.views.operations import dead_letters, queues, schedules, submit
+from api.dashboard.views.overview import overview
+from api.dashboard.views.past import past
+from api.dashboard.views.tasks import task, tasks
+
+PAGES = (
+    Page("", "Overview", "overview.html", overview),
+    Page("/tasks", "Tasks", "tasks.html", tasks),
+    Page("/tasks/{task_id}", None, "task.html", task),
+    Page("/events", "Event log", "events.html", events),
+    Page("/past", "Time machine", "past.html", past),
+    Page("/queues", "Queues", "queues.html", queues),
+    Page("/schedules", "Schedules", "schedules.html", schedules),
+    Page("/dead-letters", "Dead letters", "dead_letters.html", dead_letters),
+    Page("/audit", "Audit", "audit.html", audit),
+    Page("/submit", "Submit", "submit.html", submit),
+)

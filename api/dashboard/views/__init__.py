@@ -1,0 +1,1 @@
+"""One file a page: what it asks the API for, and what it makes of that."""

@@ -1,0 +1,21 @@
+"""The overview: how many tasks there are, what moves, what lags behind, and what broke."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.dashboard.ask import Visit
+
+_RECENT_MAX = 10
+
+
+async def overview(visit: Visit) -> Mapping[str, Any]:
+    """Gather the overview."""
+    return {
+        "ledger": await visit.find("/ledger"),
+        "queues": (await visit.find("/queues") or {"queues": []})["queues"],
+        "health": await visit.find("/health/ready"),
+        "failed": (await visit.find("/tasks", {"status": "FAILED", "limit": _RECENT_MAX}) or {"tasks": []})[
+            "tasks"
+        ],
+        "recent": (await visit.find("/audit", {"limit": _RECENT_MAX}) or {"entries": []})["entries"],
+    }

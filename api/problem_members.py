@@ -1,0 +1,61 @@
+"""What a problem document says beside its sentence: the facts of the error, for a program to read.
+
+`status` is the document's own word for the HTTP status.
+"""
+
+from dataclasses import asdict
+from functools import singledispatch
+
+from pydantic import JsonValue
+
+from api.errors import InvalidBatchError, NotPermittedError, ReadModelBehindError
+from ledger.errors import (
+    DeadLetterNotFoundError,
+    DeadLetterStateError,
+    TaskNotFoundError,
+    TaskStateError,
+    WrongExpectedVersionError,
+)
+
+
+@singledispatch
+def members_of(_error: Exception) -> dict[str, JsonValue]:
+    """Return the members of a problem document that an error adds."""
+    return {}
+
+
+@members_of.register
+def _(error: TaskStateError) -> dict[str, JsonValue]:
+    reason: dict[str, JsonValue] = {"reason": error.reason} if error.reason else {}
+    return {"task_id": str(error.task_id), "task_status": error.status, **reason}
+
+
+@members_of.register
+def _(error: DeadLetterStateError) -> dict[str, JsonValue]:
+    return {"dead_letter_id": str(error.letter_id), "reason": error.reason}
+
+
+@members_of.register
+def _(error: DeadLetterNotFoundError) -> dict[str, JsonValue]:
+    return {"dead_letter_id": str(error.letter_id)}
+
+
+@members_of.register(TaskNotFoundError)
+@members_of.register(WrongExpectedVersionError)
+def _(error: TaskNotFoundError | WrongExpectedVersionError) -> dict[str, JsonValue]:
+    return {"task_id": str(error.task_id)}
+
+
+@members_of.register
+def _(error: NotPermittedError) -> dict[str, JsonValue]:
+    return {"scope": error.needed, "scopes": list(error.scopes)}
+
+
+@members_of.register
+def _(error: ReadModelBehindError) -> dict[str, JsonValue]:
+    return {"position": error.position, "position_min": error.position_min}
+
+
+@members_of.register
+def _(error: InvalidBatchError) -> dict[str, JsonValue]:
+    return {"errors": [asdict(item) for item in error.errors], "error_count": error.count}

@@ -1,0 +1,122 @@
+"""The dashboard in a real browser: it follows the log, acts, is worked with the keyboard, and is accessible."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, expect
+
+from api.app import create_app
+from api.dashboard.pages import PAGES
+from api.server import serving
+from ledger.access.api_key import ApiKey, Scope
+from ledger.access.commands import create_key
+from ledger.bootstrap import Ledger, open_ledger
+from ledger.settings import load_settings
+from projections.projector import Projector
+from projections.task_status import TASK_STATUS
+from tests.integration.given import caught_up, running, started, submitted
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A ledger, its projector at work, and the address of its dashboard."""
+
+    ledger: Ledger
+    url: str
+
+
+@pytest.fixture
+async def site(database_url: str) -> AsyncIterator[Site]:
+    settings = load_settings(database_url=database_url, port=0, poll_interval_seconds=0.1)
+    async with (
+        open_ledger(settings) as ledger,
+        running(Projector(ledger, [TASK_STATUS]).run()),
+        serving(create_app(ledger), settings) as port,
+    ):
+        await caught_up(ledger)
+        yield Site(ledger, f"http://127.0.0.1:{port}/ui")
+
+
+async def test_a_task_is_submitted_followed_and_cancelled(site: Site, page: Page) -> None:
+    page.on("dialog", lambda dialog: dialog.accept())
+    await page.goto(f"{site.url}/submit")
+
+    await page.get_by_role("textbox", name="Input").fill('{"order": 7}')
+    await page.get_by_label("the input is JSON").check()
+    await page.get_by_label("Kind").fill("mail")
+    await page.get_by_role("button", name="Submit").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("mail PENDING")
+    await page.get_by_role("button", name="Cancel").click()
+
+    await expect(page.get_by_role("heading", level=1)).to_have_text("mail CANCELLED")
+    await expect(page.get_by_text("task.cancelled", exact=True)).to_be_visible()
+
+
+async def test_a_list_follows_the_log(site: Site, page: Page) -> None:
+    await page.goto(f"{site.url}/tasks")
+    await expect(page.get_by_text("No task is like that.")).to_be_visible()
+
+    [task_id] = await submitted(site.ledger)
+
+    await expect(page.get_by_role("link", name=str(task_id))).to_be_visible()
+
+
+async def test_the_slider_shows_the_state_after_each_event(site: Site, page: Page) -> None:
+    [task_id] = await submitted(site.ledger)
+    await started(site.ledger, task_id)
+    await caught_up(site.ledger)
+    await page.goto(f"{site.url}/tasks/{task_id}")
+
+    await page.get_by_role("slider").fill("1")
+
+    await expect(page.get_by_role("heading", name="State as of version 1")).to_be_visible()
+    assert page.url.endswith("?version=1")
+
+
+async def test_the_keyboard_finds_walks_opens_and_helps(site: Site, page: Page) -> None:
+    older, newer = await submitted(site.ledger, count=2)
+    await caught_up(site.ledger)
+    await page.goto(f"{site.url}/tasks")
+
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    await page.keyboard.press("Escape")
+    for key in ("j", "j", "k", "Enter"):
+        await page.keyboard.press(key)
+    await page.wait_for_url(f"**/ui/tasks/{newer}")
+    await page.keyboard.press("/")
+    await page.keyboard.type(str(older))
+    await page.keyboard.press("Enter")
+
+    await page.wait_for_url(f"**/ui/tasks/{older}")
+
+
+async def test_a_session_acts_with_its_token(site: Site, page: Page) -> None:
+    key = ApiKey(name="ann", scopes=frozenset({Scope.READ, Scope.SUBMIT}))
+    token = await create_key(site.ledger.database, key, actor="test")
+    async with serving(create_app(site.ledger), load_settings(port=0)) as port:
+        await page.goto(f"http://127.0.0.1:{port}/ui/submit")
+        await page.get_by_label("API key").fill(token)
+        await page.get_by_role("button", name="Log in").click()
+        await page.get_by_role("button", name="Submit").click()
+
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("PENDING")
+        await expect(page.get_by_text("key:ann").first).to_be_visible()
+        await page.goto("about:blank")  # ends the page's stream before the server goes
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_no_page_has_an_accessibility_violation(site: Site, browser: Browser, scheme: str) -> None:
+    [task_id] = await submitted(site.ledger)
+    await started(site.ledger, task_id)
+    await caught_up(site.ledger)
+    page = await browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
+    violations = {}
+    for entry in PAGES:
+        await page.goto(site.url + entry.path.replace("{task_id}", str(task_id)))
+        found = await Axe().run(page)
+        violations[entry.path] = [violation["id"] for violation in found.response["violations"]]
+
+    assert violations == {entry.path: [] for entry in PAGES}
