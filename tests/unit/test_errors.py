@@ -13,6 +13,7 @@ from ledger.errors import (
     DataDirectoryInUseError,
     DeadLetterNotFoundError,
     DeadLetterStateError,
+    ErasureNotFoundError,
     HandlerNotFoundError,
     IdempotencyKeyReusedError,
     InvalidValueError,
@@ -20,6 +21,8 @@ from ledger.errors import (
     LeadershipLostError,
     LedgerError,
     MalformedMessageError,
+    PayloadKeyMissingError,
+    PayloadSealError,
     ScheduleNotFoundError,
     SchemaBehindError,
     StaleAttemptError,
@@ -56,6 +59,15 @@ SENTENCES: list[tuple[LedgerError, str]] = [
         WrongExpectedVersionError(task_id=ID, expected_version=3, actual_version=0),
         f"task {ID} was expected at version 3 and found at version 0",
     ),
+    (
+        PayloadKeyMissingError(task_id=ID, reason="its payload was erased"),
+        f"the payload of task {ID} cannot be opened: its payload was erased",
+    ),
+    (
+        PayloadSealError(task_id=ID, field="result"),
+        f"the result of task {ID} is not what was sealed under its key",
+    ),
+    (ErasureNotFoundError(ID), "Erasure not found"),
     (TaskStateError(task_id=ID, command="start", status="FAILED"), f"cannot start task {ID}: it is FAILED"),
     (
         TaskStateError(task_id=ID, command="cancel", status="COMPLETED", reason="too_late"),
