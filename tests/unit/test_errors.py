@@ -9,6 +9,8 @@ from ledger import errors
 from ledger.errors import (
     ApiKeyNotFoundError,
     ApiKeyStateError,
+    ArchiveFileError,
+    ArchiveRefusedError,
     BulkActNotFoundError,
     DataDirectoryInUseError,
     DeadLetterNotFoundError,
@@ -27,6 +29,7 @@ from ledger.errors import (
     SchemaBehindError,
     StaleAttemptError,
     StopAskedError,
+    TaskArchivedError,
     TaskNotFoundError,
     TaskStateError,
     UnknownEventTypeError,
@@ -39,6 +42,15 @@ SENTENCES: list[tuple[LedgerError, str]] = [
     (InvalidValueError(field="priority", bound="at most 9", value=10), "priority must be at most 9, got 10"),
     (InvalidValueError(field="kind", bound="short", value="a\0\ud800"), r"kind must be short, got 'a\x00\ud800'"),
     (TaskNotFoundError(ID), "Task not found"),
+    (
+        TaskArchivedError(ID, month="2026-05", file="events_2026_05.archive"),
+        f"the history of task {ID} is not in the log: the tasks of 2026-05 are archived, in events_2026_05.archive",
+    ),
+    (
+        ArchiveRefusedError(month="2026-05", act="detach", reason="2 tasks are unfinished"),
+        "cannot detach 2026-05: 2 tasks are unfinished",
+    ),
+    (ArchiveFileError(file="a.archive", reason="is not there"), "the archive a.archive is not there"),
     (ScheduleNotFoundError("nightly"), "there is no schedule 'nightly'"),
     (ApiKeyNotFoundError("shop"), "there is no API key 'shop'"),
     (
