@@ -43,8 +43,8 @@ SENTENCES: list[tuple[LedgerError, str]] = [
     (InvalidValueError(field="kind", bound="short", value="a\0\ud800"), r"kind must be short, got 'a\x00\ud800'"),
     (TaskNotFoundError(ID), "Task not found"),
     (
-        TaskArchivedError(ID, month="2026-05", file="events_2026_05.archive"),
-        f"the history of task {ID} is not in the log: the tasks of 2026-05 are archived, in events_2026_05.archive",
+        TaskArchivedError(ID, month="2026-05", file="a.gz"),
+        f"the history of task {ID} is not in the log: the tasks of 2026-05 are archived, in a.gz",
     ),
     (
         ArchiveRefusedError(month="2026-05", act="detach", reason="2 tasks are unfinished"),
