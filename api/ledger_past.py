@@ -12,6 +12,7 @@ Everything is read in one snapshot: in it, a read model, its checkpoint and the 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -20,9 +21,10 @@ from api.errors import PastOutOfReachError
 from api.ledger_counts import count_body, counts_before, move_body
 from api.past_pages import ListedTasks, PastPages
 from api.past_snapshot import Snapshot
-from api.read_model import TaskFilter
+from api.read_model import TaskFilter, opened_tasks
 from ledger.bootstrap import Ledger
 from ledger.errors import StoreRefusedError, StoreUnavailableError
+from ledger.payloads.opening import Opening
 from ledger.queries import query
 from projections.errors import ReadModelMissingError
 from projections.generation import LIVE
@@ -46,6 +48,7 @@ class LedgerPast:
     def __init__(self, ledger: Ledger) -> None:
         self._database = ledger.database
         self._store = ledger.store
+        self._opening = Opening(ledger.vault)
         self._seconds_max = ledger.settings.as_of_seconds_max
         self._looked_at_max = ledger.settings.as_of_looked_at_max
         self._at_once = asyncio.Semaphore(_AT_ONCE_MAX)
@@ -58,7 +61,8 @@ class LedgerPast:
         async with self._snapshot(moment, TASK_STATUS) as snapshot:
             await snapshot.refuse_archived(moment)
             pages = PastPages(snapshot, moment, self._looked_at_max)
-            return await pages.read(task_filter, below=below, limit=limit)
+            page = await pages.read(task_filter, below=below, limit=limit)
+        return replace(page, tasks=await opened_tasks(self._opening, page.tasks))
 
     async def counts(self, asked: LedgerQuery) -> dict[str, object]:
         """Return how many tasks there were, by status, queue and kind, as the API answers it."""

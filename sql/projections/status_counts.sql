@@ -16,9 +16,9 @@ CREATE TABLE status_counts (
 
 -- part: changes
 -- By how many tasks each event of `batch` changes the statuses: one comes to the status after it, and leaves the one
--- before. What that was is told by the event before in the batch, or by what the aggregate permits; only where it permits
--- several (`is_open`) it is looked up in the ledger, where it never changes. So what an event adds does not depend on its
--- batch.
+-- before. What that was is told by the event before in the batch, or by what the aggregate permits; only where it
+-- permits several (`is_open`) it is looked up in the ledger, where it never changes. So what an event adds does not
+-- depend on its batch.
 , moves AS (
     SELECT task_id, version, position, type, queue COLLATE "C" AS queue, kind COLLATE "C" AS kind, is_open, became,
            lag(became) OVER (PARTITION BY task_id ORDER BY version) AS before
@@ -33,7 +33,7 @@ CREATE TABLE status_counts (
                        ELSE 'PENDING'
                    END AS became
               FROM batch
-             WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')) AS moving
+             WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded', 'task.erased')) AS moving
 ), stood AS (
     SELECT position, queue, kind, became,
            CASE
@@ -49,7 +49,8 @@ CREATE TABLE status_counts (
                           END
                      FROM ledger.events AS event
                     WHERE event.task_id = moves.task_id AND event.version < moves.version
-                      AND event.type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+                      AND event.type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded',
+                                             'task.erased')
                     ORDER BY event.version DESC
                     LIMIT 1)
                WHEN type IN ('task.completed', 'task.failed') THEN 'RUNNING'

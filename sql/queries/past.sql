@@ -88,7 +88,7 @@ WITH changed AS MATERIALIZED (
            SELECT kind, queue, type, data
              FROM ledger.events AS event
             WHERE event.task_id = changed.task_id AND event.version < changed.beyond
-              AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+              AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded', 'task.erased')
             ORDER BY event.version DESC
             LIMIT 1) AS last
      WHERE changed.beyond > 1
@@ -153,8 +153,8 @@ SELECT task_id
 
 -- name: walk_tasks_as_they_were
 -- A page of the tasks with ids from $4 to below $3 as they were at $2, newest first: the rows of those that have not
--- changed since, and the ids of those that have, or that the read model, which is at $1, has not folded to their end. It
--- goes down the ids as far as the page takes, and looks up one by one how the changed ones stood.
+-- changed since, and the ids of those that have, or that the read model, which is at $1, has not folded to their end.
+-- It goes down the ids as far as the page takes, and looks up one by one how the changed ones stood.
 WITH behind AS MATERIALIZED (
     SELECT DISTINCT task_id FROM ledger.events WHERE position > $1 AND task_id < $3 AND task_id >= $4
 ), page AS (
@@ -180,7 +180,7 @@ WITH behind AS MATERIALIZED (
                                END
                           FROM ledger.events AS event
                          WHERE event.task_id = task.task_id AND event.recorded_at <= $2
-                           AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+                           AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded', 'task.erased')
                          ORDER BY event.version DESC
                          LIMIT 1)
                     ELSE status
@@ -207,7 +207,7 @@ WITH behind AS MATERIALIZED (
                         END
                    FROM ledger.events AS event
                   WHERE event.task_id = submitted.task_id AND event.recorded_at <= $2
-                    AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+                    AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded', 'task.erased')
                   ORDER BY event.version DESC
                   LIMIT 1) = ANY ($5))
       ORDER BY task_id DESC
@@ -228,8 +228,8 @@ SELECT page.task_id, page.is_changed, task.version, task.position, task.status, 
 -- name: moves_between
 -- How many tasks stood how after $3 and at $4, of those with an event recorded in between, by queue and kind; all of
 -- that stands between the positions $1 and $2. Whoever had no event yet had no status. What a task came to is told by
--- the last of its events that moves it, here by the greatest version with the status beside it; what it was, by what the
--- aggregate permits before the first of them. Only where it permits several, or nothing moved, it is looked up.
+-- the last of its events that moves it, here by the greatest version with the status beside it; what it was, by what
+-- the aggregate permits before the first of them. Only where it permits several, or nothing moved, it is looked up.
 WITH touched AS MATERIALIZED (
     SELECT task_id, kind, queue, min(version) AS first,
            min(version * 8::bigint
@@ -240,7 +240,8 @@ WITH touched AS MATERIALIZED (
                      WHEN 'task.failed' THEN CASE WHEN data ->> 'cause' <> 'parent' THEN 1 ELSE 0 END
                      ELSE 5
                  END)
-               FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')) % 8 AS was,
+               FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded',
+                                          'task.erased')) % 8 AS was,
            max(version * 8::bigint
                + CASE type
                      WHEN 'task.started' THEN 1
@@ -249,7 +250,8 @@ WITH touched AS MATERIALIZED (
                      WHEN 'task.failed' THEN CASE WHEN data ->> 'retry_at' IS NULL THEN 4 ELSE 5 END
                      ELSE 5
                  END)
-               FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')) % 8 AS became
+               FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded',
+                                          'task.erased')) % 8 AS became
       FROM ledger.events
      WHERE position > $1 AND position <= $2 AND recorded_at > $3 AND recorded_at <= $4
      GROUP BY task_id, kind, queue
@@ -268,7 +270,7 @@ WITH touched AS MATERIALIZED (
                             END
                        FROM ledger.events AS event
                       WHERE event.task_id = touched.task_id AND event.version < touched.first
-                        AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+                        AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded', 'task.erased')
                       ORDER BY event.version DESC
                       LIMIT 1)
            END AS was
