@@ -12,8 +12,8 @@ from ledger.settings import load_settings
 from ledger.specification import TaskSpecification
 from ledger.store.records import Origin
 from ledger.task import Task
-from projections.projection import Projection
 from projections.projector import Projector
+from projections.status_counts import STATUS_COUNTS
 from projections.task_status import TASK_STATUS
 
 WAIT_SECONDS_MAX = 20.0
@@ -51,9 +51,9 @@ def _start(task: Task, *, worker_id: str, ledger: Ledger) -> None:
     task.start(worker_id=worker_id, now=ledger.clock.now())
 
 
-async def caught_up(ledger: Ledger, *projections: Projection) -> None:
-    """Bring these read models up to the end of the log; without any, that of the tasks."""
-    projector = Projector(ledger, projections or [TASK_STATUS])
+async def caught_up(ledger: Ledger) -> None:
+    """Bring the read models of the tasks and of their counts up to the end of the log."""
+    projector = Projector(ledger, [TASK_STATUS, STATUS_COUNTS])
     while await projector.run_once():
         pass
 

@@ -22,7 +22,6 @@ from ledger.store.records import NewEvent
 from ledger.task import Task
 from projections.generation import make_missing_live
 from projections.status_counts import STATUS_COUNTS
-from projections.task_status import TASK_STATUS
 from tests.integration.api_given import assert_problem, opened_api
 from tests.integration.given import CLIENT, caught_up, execute, fetch, started, submitted
 
@@ -70,7 +69,7 @@ async def test_positions_out_of_the_order_of_their_times_do_not_decide(
     lives = [[begun + n * HOUR + k * timedelta(hours=5, seconds=n) for k in range(3)] for n in range(40)]
     # Each event stands up to half a minute before or behind the place that its time would give it.
     await _record(ledger, lives, out_of_order=timedelta(seconds=30), gaps=10_000)
-    await caught_up(ledger, TASK_STATUS, STATUS_COUNTS)
+    await caught_up(ledger)
 
     for moment in [life[n % 3] + beside for n, life in enumerate(lives) for beside in (-LEAST, timedelta())][::5]:
         seen = [sum(time <= moment for time in life) for life in lives]
@@ -113,7 +112,7 @@ async def test_a_moment_is_not_settled_while_somebody_may_still_commit_into_it(
     ledger: Ledger, client: httpx.AsyncClient
 ) -> None:
     await _record(ledger, [[await ledger.store.database_time() - HOUR]])
-    await caught_up(ledger, TASK_STATUS, STATUS_COUNTS)
+    await caught_up(ledger)
     async with ledger.database.connection() as connection, connection.transaction():
         specification = TaskSpecification(input=1)
         await ledger.commands.submit(specification, origin=CLIENT, connection=connection)
@@ -138,7 +137,7 @@ async def test_a_diff_counts_both_moments_and_who_moved(ledger: Ledger, client: 
         [begun + 5 * HOUR],
     ]
     await _record(ledger, lives)
-    await caught_up(ledger, TASK_STATUS, STATUS_COUNTS)
+    await caught_up(ledger)
     since, until = timestamp(begun + 1.5 * HOUR), timestamp(begun + 4.5 * HOUR)
 
     diff = await _get(client, f"/ledger/diff?from={since}&to={until}")
@@ -162,14 +161,14 @@ async def test_pages_of_the_past_do_not_change_and_have_cursors_of_their_own(
     ledger: Ledger, client: httpx.AsyncClient
 ) -> None:
     tasks = await submitted(ledger, 5)
-    await caught_up(ledger, TASK_STATUS, STATUS_COUNTS)
+    await caught_up(ledger)
     asked = f"/tasks?as_of={timestamp(await ledger.store.database_time())}&limit=3&status=PENDING"
 
     first = await _get(client, asked)
     await submitted(ledger)
     for task_id in tasks:
         await started(ledger, task_id)
-    await caught_up(ledger, TASK_STATUS, STATUS_COUNTS)
+    await caught_up(ledger)
     second = await _get(client, f"{asked}&cursor={first['next_cursor']}")
     of_the_present = await client.get(f"/tasks?limit=3&status=PENDING&cursor={first['next_cursor']}")
 
@@ -186,7 +185,7 @@ async def test_a_moment_that_cannot_be_is_refused_with_its_bound(client: httpx.A
 async def test_a_moment_that_cannot_be_reached_in_time_is_told_so(database_url: str) -> None:
     async with opened_api(database_url, as_of_seconds_max=0.25) as (ledger, client):
         await submitted(ledger)
-        await caught_up(ledger, TASK_STATUS, STATUS_COUNTS)
+        await caught_up(ledger)
         async with ledger.database.connection() as other, other.transaction():
             await other.execute("LOCK TABLE ledger.events")
 
@@ -198,7 +197,7 @@ async def test_a_moment_that_cannot_be_reached_in_time_is_told_so(database_url: 
 
 async def test_the_apis_role_may_ask_for_the_past(ledger: Ledger, database_url: str) -> None:
     [task_id] = await submitted(ledger)
-    await caught_up(ledger, TASK_STATUS, STATUS_COUNTS)
+    await caught_up(ledger)
     moment = timestamp(await ledger.store.database_time())
 
     async with opened_api(f"{database_url}?role=ledger_api") as (as_api, client):
@@ -218,7 +217,7 @@ async def test_a_terminal_shows_the_past_as_the_api_answers_it(
 ) -> None:
     begun = await ledger.store.database_time() - 10 * HOUR
     await _record(ledger, [[begun, begun + HOUR, begun + 2 * HOUR]])
-    await caught_up(ledger, TASK_STATUS, STATUS_COUNTS)
+    await caught_up(ledger)
     since, until = timestamp(begun), timestamp(begun + HOUR)
 
     counts = await _ledger(database_url, "show", "--as-of", until)

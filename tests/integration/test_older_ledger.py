@@ -29,7 +29,7 @@ from projections.projector import Projector
 from projections.task_status import TASK_STATUS
 from projections.verify import verify
 from tests.integration.api_given import opened_api
-from tests.integration.given import eventually, fetch, running
+from tests.integration.given import caught_up, eventually, fetch, running
 from worker.consumer import Worker
 from worker.registry import Registry, shipped_registry
 
@@ -78,6 +78,7 @@ async def test_every_task_of_an_older_release_is_what_it_was(ledger: Ledger, cli
 
 async def test_the_past_of_an_older_release_is_still_told(ledger: Ledger, client: httpx.AsyncClient) -> None:
     await _with_the_read_model_of_this_release(ledger)
+    await caught_up(ledger)
     events = ROWS["ledger.events"]
 
     for last in events[::5]:
