@@ -31,7 +31,7 @@ async def live_folds(servers: Servers, scale: float) -> Measured:
     events = paces[SHIPPED[0].name][0].events
     return Measured(
         work=f"live fold of {events:,} events in batches of {_BATCH_SIZE:,}, one projection after the other; "
-        f"medians of {ROUNDS} runs in turns",
+        f"medians of {ROUNDS} runs in turns, processor of client and server",
         measured="; ".join(f"{name} {medians_of(runs)}" for name, runs in paces.items()),
         aim="none",
         elapsed_seconds=elapsed_seconds,

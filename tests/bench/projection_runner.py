@@ -101,7 +101,7 @@ def _measured(paces: Mapping[str, list[Pace]], *, events: int, tasks: int, drive
     elapsed_seconds, processor_seconds = seconds_of(paces)
     return Measured(
         work=f"rebuild of task_status beside a ProjectionRunner of eventsourcing {version('eventsourcing')} on "
-        f"{driver}, the same {events:,} events; medians of {ROUNDS} runs in turns",
+        f"{driver}, the same {events:,} events; medians of {ROUNDS} runs in turns, processor of client and server",
         measured=f"rebuild {ours}; runner {theirs}; "
         f"{ours.per_second / theirs.per_second:,.0f} times the events/s, "
         f"{ours.per_processor_second / theirs.per_processor_second:,.0f} times a processor second; "
