@@ -3,7 +3,7 @@
     -- projection: kinds
     -- version: 1
     -- tables: kinds
-    -- events: task.submitted 2, task.completed 1
+    -- events: task.submitted 3, task.completed 1
 
     -- part: table
     CREATE TABLE kinds (kind text PRIMARY KEY, tasks bigint NOT NULL);

@@ -12,7 +12,7 @@ from projections.sql_file import sql_projection
 KINDS_FILE = """-- projection: kinds
 -- version: 1
 -- tables: kinds
--- events: task.submitted 2
+-- events: task.submitted 3
 
 -- part: table
 CREATE TABLE kinds (kind text PRIMARY KEY, tasks bigint NOT NULL);

@@ -22,7 +22,7 @@ FILE = """-- How many tasks there are of each kind.
 -- projection: kinds
 -- version: 3
 -- tables: kinds
--- events: task.submitted 2
+-- events: task.submitted 3
 
 -- part: table
 CREATE TABLE kinds (kind text PRIMARY KEY, tasks bigint NOT NULL);
@@ -65,7 +65,7 @@ def test_sql_file_is_a_projection(file: Path) -> None:
     assert (projection.name, projection.version, projection.tables) == ("kinds", 3, ("kinds",))
     assert projection.index_statements == ("CREATE INDEX kinds_by_tasks ON kinds (tasks)",)
     assert projection.fold_statement.endswith("excluded.tasks")
-    assert projection.schema_versions["task.submitted"] == 2
+    assert projection.schema_versions["task.submitted"] == 3
     assert projection.schema_versions["task.held"] > 2  # which it does not read
 
 
@@ -76,9 +76,9 @@ def test_sql_file_is_a_projection(file: Path) -> None:
         ("-- version: 3", "-- version: three", "version must be a whole number from 1 to 2147483647, got 'three'"),
         ("-- version: 3", "-- version: 3\n-- version: 4", "version must be given once, got it twice"),
         ("-- tables: kinds", "-- tables:", "tables is required"),
-        ("task.submitted 2\n", "task.submitted\n", "events must be event types with a schema version, got 'task"),
-        ("task.submitted 2\n", "task.archived 1\n", "got 'task.archived'"),
-        ("task.submitted 2\n", "task.submitted 9\n", "events must be at most task.submitted 2, got 9"),
+        ("task.submitted 3\n", "task.submitted\n", "events must be event types with a schema version, got 'task"),
+        ("task.submitted 3\n", "task.archived 1\n", "got 'task.archived'"),
+        ("task.submitted 3\n", "task.submitted 9\n", "events must be at most task.submitted 3, got 9"),
         ("-- part: fold", "-- part: folds", "differences, each once, got 'folds'"),
         ("-- part: indexes", "-- part: table", "each once, got 'table'"),
         (FILE[FILE.index("-- part: fold") :], "", "part fold is required: a line `-- part: fold`"),
