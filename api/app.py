@@ -31,6 +31,7 @@ from api.routes.seals import SealRoutes
 from api.routes.streams import StreamRoutes
 from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
+from api.routes.workers import WorkerRoutes
 from api.tail import Tail
 from ledger.bootstrap import Ledger
 from ledger.broker.port import Broker
@@ -67,6 +68,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None, access: Access | No
         DeadLetterRoutes(ledger),
         BulkActRoutes(ledger),
         SealRoutes(ledger),
+        WorkerRoutes(ledger),
     ):
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)

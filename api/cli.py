@@ -13,6 +13,7 @@ import api.past_commands
 import api.queue_commands
 import api.schedule_commands
 import api.watch_commands
+import api.worker_commands
 import ledger.cli
 import ledger.seals.cli
 import projections.cli
@@ -150,6 +151,7 @@ app.add_typer(api.dlq_commands.app, name="dlq")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")
 app.add_typer(api.key_commands.app, name="keys")
+app.add_typer(api.worker_commands.app, name="workers")
 app.add_typer(ledger.cli.app)
 app.add_typer(ledger.seals.cli.app)
 app.add_typer(projections.cli.app)

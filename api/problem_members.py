@@ -14,6 +14,8 @@ from ledger.errors import (
     DeadLetterStateError,
     TaskNotFoundError,
     TaskStateError,
+    WorkerNotFoundError,
+    WorkerStateError,
     WrongExpectedVersionError,
 )
 
@@ -38,6 +40,12 @@ def _(error: DeadLetterStateError) -> dict[str, JsonValue]:
 @members_of.register
 def _(error: DeadLetterNotFoundError) -> dict[str, JsonValue]:
     return {"dead_letter_id": str(error.letter_id)}
+
+
+@members_of.register(WorkerNotFoundError)
+@members_of.register(WorkerStateError)
+def _(error: WorkerNotFoundError | WorkerStateError) -> dict[str, JsonValue]:
+    return {"worker_id": str(error.worker_id)}
 
 
 @members_of.register(TaskNotFoundError)

@@ -46,6 +46,8 @@ from ledger.errors import (
     StoreUnwritableError,
     TaskNotFoundError,
     TaskStateError,
+    WorkerNotFoundError,
+    WorkerStateError,
     WrongExpectedVersionError,
 )
 from projections.errors import ReadModelMissingError
@@ -120,6 +122,8 @@ _TABLE = (
     _Row(ScheduleNotFoundError, HTTPStatus.NOT_FOUND, "schedule-not-found", "There is no such schedule"),
     _Row(DeadLetterNotFoundError, HTTPStatus.NOT_FOUND, "dead-letter-not-found", "There is no such dead letter"),
     _Row(BulkActNotFoundError, HTTPStatus.NOT_FOUND, "bulk-act-not-found", "There is no such bulk act"),
+    _Row(WorkerNotFoundError, HTTPStatus.NOT_FOUND, "worker-not-found", "There is no such worker"),
+    _Row(WorkerStateError, HTTPStatus.CONFLICT, "worker-state", "The worker refuses this"),
     _Row(DeadLetterStateError, HTTPStatus.CONFLICT, "dead-letter-state", "The dead letter refuses this"),
     _Row(TaskStateError, HTTPStatus.CONFLICT, "task-state", "The task's state refuses this"),
     _Row(
@@ -135,7 +139,7 @@ _TABLE = (
         "The ledger takes no writes at the moment; nothing was recorded.",
     ),
 )  # fmt: skip
-_IDS = {("path", "letter_id"): "Dead Letter", ("path", "bulk_id"): "Bulk Act"}
+_IDS = {("path", "letter_id"): "Dead Letter", ("path", "bulk_id"): "Bulk Act", ("path", "worker_id"): "Worker"}
 _UNKNOWN = _Row(
     Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal server error",
     "Something went wrong on the server; its log has the details.",

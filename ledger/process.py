@@ -25,6 +25,8 @@ from ledger.errors import (
     StoreUnavailableError,
     TaskNotFoundError,
     TaskStateError,
+    WorkerNotFoundError,
+    WorkerStateError,
 )
 from ledger.telemetry import configure_logging
 
@@ -52,12 +54,14 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (DeadLetterNotFoundError, ExitCode.NOT_FOUND),
     (ApiKeyNotFoundError, ExitCode.NOT_FOUND),
     (BulkActNotFoundError, ExitCode.NOT_FOUND),
+    (WorkerNotFoundError, ExitCode.NOT_FOUND),
     (StoreUnavailableError, ExitCode.UNREACHABLE),
     (BrokerUnavailableError, ExitCode.UNREACHABLE),
     (DataDirectoryInUseError, ExitCode.CONFLICT),
     (TaskStateError, ExitCode.CONFLICT),
     (ApiKeyStateError, ExitCode.CONFLICT),
     (DeadLetterStateError, ExitCode.CONFLICT),
+    (WorkerStateError, ExitCode.CONFLICT),
 )
 
 
