@@ -26,6 +26,7 @@ from api.routes.ledger import LedgerRoutes
 from api.routes.login import LoginRoutes
 from api.routes.pages import page_routes
 from api.routes.queues import QueueRoutes
+from api.routes.relay import RelayRoutes
 from api.routes.schedules import ScheduleRoutes
 from api.routes.seals import SealRoutes
 from api.routes.streams import StreamRoutes
@@ -40,10 +41,16 @@ from ledger.settings import Settings
 _CORS_SECONDS_MAX = 600
 
 
-def create_app(ledger: Ledger, broker: Broker | None = None, access: Access | None = None) -> ASGIApp:
-    """Make the application on an open ledger; a broker is only asked whether it answers, for the readiness.
+def create_app(
+    ledger: Ledger, broker: Broker | None = None, access: Access | None = None, *, looked_at: Broker | None = None
+) -> ASGIApp:
+    """Make the application on an open ledger.
 
-    Without `access` it lets in whoever reaches it, as long as there is no key.
+    Args:
+        ledger: what everything is asked of and recorded in.
+        broker: is asked whether it answers, for the readiness.
+        access: without it whoever reaches it is let in, as long as there is no key.
+        looked_at: the broker whose queues are shown; `broker` if absent.
     """
     access = access or Access(ledger)
     app = DocumentedApi(
@@ -69,6 +76,7 @@ def create_app(ledger: Ledger, broker: Broker | None = None, access: Access | No
         BulkActRoutes(ledger),
         SealRoutes(ledger),
         WorkerRoutes(ledger),
+        RelayRoutes(ledger, looked_at or broker),
     ):
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)

@@ -11,6 +11,7 @@ import api.history_commands
 import api.key_commands
 import api.past_commands
 import api.queue_commands
+import api.relay_commands
 import api.schedule_commands
 import api.watch_commands
 import api.worker_commands
@@ -153,6 +154,7 @@ app.add_typer(api.schedule_commands.app, name="schedules")
 app.add_typer(api.key_commands.app, name="keys")
 app.add_typer(api.worker_commands.app, name="workers")
 app.add_typer(ledger.cli.app)
+ledger.cli.relay.command("status")(api.relay_commands.status)
 app.add_typer(ledger.seals.cli.app)
 app.add_typer(projections.cli.app)
 app.add_typer(worker.cli.app)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from api.answers import ProblemDocument, Submitted
+from api.bulk_act_shapes import TaskBulkRequest
 from api.dead_letter_shapes import BulkRequest, DiscardReason
 from api.needed_scope import needed_scope
 from api.origin import CORRELATION_ID_PATTERN
@@ -43,7 +44,7 @@ _RECEIPT_HEADERS = {
 # Of routes that read their bodies by themselves.
 _MODELS = (
     BatchItem, BulkRequest, DiscardReason, ProblemDocument, QueueSettingsGiven, Reason, ScheduleBody, Submission,
-    Submitted,
+    Submitted, TaskBulkRequest,
 )  # fmt: skip
 _EXAMPLE_ID = "0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7"
 

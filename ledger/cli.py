@@ -20,9 +20,17 @@ RabbitmqUrl = Annotated[
 ]
 
 
-@app.command()
-def relay(database_url: DatabaseUrl = None, rabbitmq_url: RabbitmqUrl = None) -> None:
-    """Publish every event of the ledger to RabbitMQ."""
+relay = typer.Typer(invoke_without_command=True)
+app.add_typer(relay, name="relay")
+
+
+@relay.callback()
+def run_the_relay(
+    context: typer.Context, database_url: DatabaseUrl = None, rabbitmq_url: RabbitmqUrl = None
+) -> None:
+    """Publish every event of the ledger to RabbitMQ; or see how that stands."""
+    if context.invoked_subcommand is not None:
+        return
     from ledger.roles import run_relay  # noqa: PLC0415 - keeps `--help` fast
 
     run_role(lambda stop: run_relay(stop, database_url=database_url, rabbitmq_url=rabbitmq_url))
