@@ -13,6 +13,7 @@ import api.past_commands
 import api.queue_commands
 import api.relay_commands
 import api.schedule_commands
+import api.task_commands
 import api.watch_commands
 import api.worker_commands
 import ledger.cli
@@ -50,7 +51,8 @@ def up(
     database_url: ledger.cli.DatabaseUrl = None,
     rabbitmq_url: ledger.cli.RabbitmqUrl = None,
     app_modules: Annotated[
-        list[str] | None, typer.Option("--app", help="A module with your handlers; may be given again.")
+        list[str] | None,
+        typer.Option("--app", help="A module with your handlers; may be given again (LEDGER_APPS, by commas)."),
     ] = None,
 ) -> None:
     """Run everything in this one process; needs nothing else, uses what is configured."""
@@ -103,14 +105,15 @@ def doctor(
 
 
 @app.command()
-def version() -> None:
+def version(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Print the version."""
     from importlib.metadata import version as version_of  # noqa: PLC0415 - keeps `--help` fast
 
-    typer.echo(version_of("task-ledger"))
+    number = version_of("task-ledger")
+    typer.echo(f'{{"version":"{number}"}}' if as_json else number)
 
 
-task = typer.Typer(no_args_is_help=True, help="Look at a task.")
+task = typer.Typer(no_args_is_help=True, help="Look at tasks, retry them, cancel them.")
 app.add_typer(task, name="task")
 
 
@@ -145,6 +148,8 @@ def history(
 
 
 task.add_typer(api.past_commands.task)
+task.add_typer(api.task_commands.task)
+app.add_typer(api.task_commands.bulk_acts, name="bulk-acts")
 app.add_typer(api.past_commands.ledger, name="ledger")
 app.command()(api.history_commands.audit)
 app.add_typer(api.history_commands.events, name="events")

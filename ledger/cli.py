@@ -15,6 +15,7 @@ app.add_typer(config, name="config")
 DatabaseUrl = Annotated[
     str | None, typer.Option("--database-url", envvar="DATABASE_URL", help="The Postgres to use.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 RabbitmqUrl = Annotated[
     str | None, typer.Option("--rabbitmq-url", envvar="RABBITMQ_URL", help="The RabbitMQ to use.")
 ]
@@ -49,18 +50,23 @@ def migrate(
     database_url: DatabaseUrl = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be applied.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Bring the database to this release's schema."""
-    run_command(_migrate(database_url, dry_run=dry_run))
+    run_command(_migrate(database_url, dry_run=dry_run, as_json=as_json))
 
 
-async def _migrate(database_url: str | None, *, dry_run: bool) -> None:
+async def _migrate(database_url: str | None, *, dry_run: bool, as_json: bool) -> None:
     from ledger.bootstrap import required_database_url  # noqa: PLC0415 - keeps `--help` fast
     from ledger.migrate import migrate as apply_migrations  # noqa: PLC0415 - keeps `--help` fast
     from ledger.settings import load_settings  # noqa: PLC0415 - keeps `--help` fast
 
     settings = load_settings(database_url=database_url)
     missing = await apply_migrations(required_database_url(settings), dry_run=dry_run)
+    if as_json:
+        listed = [{"number": migration.number, "name": migration.name} for migration in missing]
+        typer.echo(json.dumps({"dry_run": dry_run, "migrations": listed}))
+        return
     verb = "would apply" if dry_run else "applied"
     for migration in missing:
         typer.echo(f"{verb} {migration.number:04} {migration.name}")
@@ -76,7 +82,7 @@ def reconcile(
     all_ready: Annotated[
         bool, typer.Option("--all-ready", help="Every ready task: the broker has lost all of its messages.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Release ready tasks again whose message must be lost, once; the scheduler does it all the time."""
     from ledger.reconcile_command import run_reconcile, run_release_all_ready  # noqa: PLC0415 - keeps `--help` fast
@@ -95,13 +101,17 @@ def show_configuration() -> None:
 
 
 @config.command("check")
-def check_configuration() -> None:
+def check_configuration(*, as_json: AsJson = False) -> None:
     """Say whether the configuration is valid and what it names can be reached."""
     from ledger.roles import unreachable  # noqa: PLC0415 - keeps `--help` fast
 
     problems = asyncio.run(unreachable())
-    for problem in problems:
-        typer.echo(problem, err=True)
+    if as_json:
+        typer.echo(json.dumps({"problems": problems}))
+    else:
+        for problem in problems:
+            typer.echo(problem, err=True)
     if problems:
         raise typer.Exit(ExitCode.UNREACHABLE)
-    typer.echo("the configuration is valid and everything that it names answers")
+    if not as_json:
+        typer.echo("the configuration is valid and everything that it names answers")

@@ -11,7 +11,11 @@ class ConfigurationError(LedgerError):
     """A setting is missing, malformed or out of bounds; the sentence names it, its bound and its value."""
 
 
-class InvalidValueError(LedgerError):
+class InvalidInputError(LedgerError):
+    """What somebody gave is not what it must be; whoever takes it says in which part of it."""
+
+
+class InvalidValueError(InvalidInputError):
     """A value that a caller handed in is out of its bound."""
 
     def __init__(self, *, field: str, bound: str, value: object) -> None:

@@ -18,7 +18,7 @@ from ledger.errors import (
     DataDirectoryInUseError,
     DeadLetterNotFoundError,
     DeadLetterStateError,
-    InvalidValueError,
+    InvalidInputError,
     LedgerError,
     ScheduleNotFoundError,
     StopAskedError,
@@ -48,7 +48,7 @@ class ExitCode(IntEnum):
 
 _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (ConfigurationError, ExitCode.USAGE),
-    (InvalidValueError, ExitCode.USAGE),
+    (InvalidInputError, ExitCode.USAGE),
     (TaskNotFoundError, ExitCode.NOT_FOUND),
     (ScheduleNotFoundError, ExitCode.NOT_FOUND),
     (DeadLetterNotFoundError, ExitCode.NOT_FOUND),

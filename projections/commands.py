@@ -1,10 +1,12 @@
 """What the commands of the seen side do, and how they say it on a terminal."""
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import structlog
 import typer
@@ -38,19 +40,27 @@ async def run_projector(stop: asyncio.Event, *, database_url: str | None) -> Non
     log.info("projector.stopped")
 
 
-async def show_status(database_url: str | None) -> None:
-    """Print a line for each projection."""
+async def show_status(database_url: str | None, *, as_json: bool) -> None:
+    """Print a line for each projection, or one JSON object."""
     async with open_ledger(_settings(database_url)) as ledger:
-        for projection in SHIPPED:
-            typer.echo(str(await read_standing(ledger, projection)))
+        standings = [await read_standing(ledger, projection) for projection in SHIPPED]
+    if as_json:
+        shown = [{**asdict(one), "lag": one.lag.total_seconds()} for one in standings]
+        typer.echo(json.dumps({"projections": shown}))
+        return
+    for one in standings:
+        typer.echo(str(one))
 
 
-async def run_rebuild(name: str, database_url: str | None) -> None:
+async def run_rebuild(name: str, database_url: str | None, *, as_json: bool) -> None:
     """Rebuild one read model, and show how far it is."""
     projection = find_projection(name)
     async with open_ledger(_settings(database_url)) as ledger:
         with _bar(name) if sys.stderr.isatty() else _lines(name) as report:
             rebuilt = await rebuild(ledger, projection, report)
+    if as_json:
+        typer.echo(json.dumps({"name": name, **asdict(rebuilt)}))
+        return
     speed = rebuilt.events / rebuilt.seconds if rebuilt.seconds else 0.0
     typer.echo(
         f"rebuilt {name}: {rebuilt.events} events in {rebuilt.seconds:.1f} s ({speed:,.0f} events/s), "
@@ -58,20 +68,24 @@ async def run_rebuild(name: str, database_url: str | None) -> None:
     )
 
 
-async def run_verify(name: str, database_url: str | None) -> None:
+async def run_verify(name: str, database_url: str | None, *, as_json: bool) -> None:
     """Verify one read model, and print where it differs."""
     projection = find_projection(name)
     async with open_ledger(_settings(database_url)) as ledger:
         differences = await verify(ledger, projection)
-    for difference in differences:
-        typer.echo(str(difference))
+    if as_json:
+        typer.echo(json.dumps({"name": name, "differences": [asdict(one) for one in differences]}))
+    else:
+        for difference in differences:
+            typer.echo(str(difference))
     if differences:
         count = len(differences)
         places = "1 place" if count == 1 else f"{count} places"
         more = " or more" if count == DIFFERENCES_MAX else ""
         typer.echo(f"{name} differs from the ledger in {places}{more}: rebuild it", err=True)
         raise typer.Exit(ExitCode.FAILURE)
-    typer.echo(f"{name} equals the fold of the ledger")
+    if not as_json:
+        typer.echo(f"{name} equals the fold of the ledger")
 
 
 @contextmanager

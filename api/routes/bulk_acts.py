@@ -112,7 +112,8 @@ class BulkActRoutes:
         choice = given.filter.choice(act)
         if given.dry_run:
             with refused_in(Part.BODY):
-                return JsonResponse(await sample_of_tasks(self._ledger, act, choice, limit=given.limit))
+                found = await sample_of_tasks(self._ledger, act, choice, limit=given.limit)
+            return JsonResponse(found.as_dict())
         return await self._begin(act, choice, given, request)
 
     async def _begin(

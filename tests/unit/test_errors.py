@@ -27,6 +27,8 @@ from ledger.errors import (
     TaskNotFoundError,
     TaskStateError,
     UnknownEventTypeError,
+    WorkerNotFoundError,
+    WorkerStateError,
     WrongExpectedVersionError,
 )
 
@@ -48,6 +50,8 @@ SENTENCES: list[tuple[LedgerError, str]] = [
         f"cannot redrive dead letter {ID}: it was discarded",
     ),
     (BulkActNotFoundError(ID), "Bulk act not found"),
+    (WorkerNotFoundError(ID), "Worker not found"),
+    (WorkerStateError(ID, reason="it has stopped"), f"nothing can be asked of worker {ID}: it has stopped"),
     (
         WrongExpectedVersionError(task_id=ID, expected_version=3),
         f"task {ID} was expected at version 3 and found at another version",
