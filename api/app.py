@@ -16,33 +16,44 @@ from api.frame import Frame
 from api.guard import Access, Guard
 from api.openapi import DESCRIPTION, TITLE, DocumentedApi
 from api.problems import tell
+from api.routes.archives import ArchiveRoutes
 from api.routes.batch import BatchRoutes
 from api.routes.bulk_acts import BulkActRoutes
 from api.routes.commands import CommandRoutes
 from api.routes.dead_letters import DeadLetterRoutes
+from api.routes.erasures import ErasureRoutes
 from api.routes.health import HealthRoutes
-from api.routes.history import HistoryRoutes
+from api.routes.history import ARCHIVED_HEADER, HistoryRoutes
 from api.routes.ledger import LedgerRoutes
 from api.routes.login import LoginRoutes
 from api.routes.pages import page_routes
+from api.routes.projections import ProjectionRoutes
 from api.routes.queues import QueueRoutes
+from api.routes.read_models import ReadModelRoutes
 from api.routes.relay import RelayRoutes
 from api.routes.schedules import ScheduleRoutes
 from api.routes.seals import SealRoutes
 from api.routes.streams import StreamRoutes
 from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
+from api.routes.webhooks import WebhookRoutes
 from api.routes.workers import WorkerRoutes
 from api.tail import Tail
 from ledger.bootstrap import Ledger
 from ledger.broker.port import Broker
 from ledger.settings import Settings
+from projections.catalogue import Catalogue
 
 _CORS_SECONDS_MAX = 600
 
 
 def create_app(
-    ledger: Ledger, broker: Broker | None = None, access: Access | None = None, *, looked_at: Broker | None = None
+    ledger: Ledger,
+    broker: Broker | None = None,
+    access: Access | None = None,
+    catalogue: Catalogue | None = None,
+    *,
+    looked_at: Broker | None = None,
 ) -> ASGIApp:
     """Make the application on an open ledger.
 
@@ -50,6 +61,7 @@ def create_app(
         ledger: what everything is asked of and recorded in.
         broker: is asked whether it answers, for the readiness.
         access: without it whoever reaches it is let in, as long as there is no key.
+        catalogue: the projections that it knows; the shipped ones if absent.
         looked_at: the broker whose queues are shown; `broker` if absent.
     """
     access = access or Access(ledger)
@@ -62,8 +74,20 @@ def create_app(
         openapi_url="/openapi.json",
     )
     submit = SubmitEndpoint(ledger)
-    tail = Tail(ledger)
     app.router.routes.insert(0, submit.route())
+    _add_routes(app, ledger, broker, looked_at=looked_at or broker)
+    ProjectionRoutes(ledger, catalogue or Catalogue()).add_to(app)
+    app.router.routes.extend(page_routes())
+    app.router.routes.extend(LoginRoutes(access).routes())
+    app.router.routes.extend(Site(app, PAGES).routes())
+    app.add_exception_handler(HTTPException, tell)
+    app.add_exception_handler(RequestValidationError, tell)
+    _add_middleware(app, ledger.settings, access)
+    return FastLane(app, submit=Frame(Guard(submit, access)))
+
+
+def _add_routes(app: FastAPI, ledger: Ledger, broker: Broker | None, *, looked_at: Broker | None) -> None:
+    tail = Tail(ledger)
     for routes in (
         HealthRoutes(ledger, broker),
         BatchRoutes(ledger),
@@ -74,20 +98,17 @@ def create_app(
         QueueRoutes(ledger),
         DeadLetterRoutes(ledger),
         BulkActRoutes(ledger),
+        ErasureRoutes(ledger),
         SealRoutes(ledger),
         WorkerRoutes(ledger),
-        RelayRoutes(ledger, looked_at or broker),
+        RelayRoutes(ledger, looked_at),
+        ReadModelRoutes(ledger),
+        ArchiveRoutes(ledger),
     ):
         routes.add_to(app)
     ScheduleRoutes(ledger).add_to(app)
     HistoryRoutes(ledger).add_to(app)
-    app.router.routes.extend(page_routes())
-    app.router.routes.extend(LoginRoutes(access).routes())
-    app.router.routes.extend(Site(app, PAGES).routes())
-    app.add_exception_handler(HTTPException, tell)
-    app.add_exception_handler(RequestValidationError, tell)
-    _add_middleware(app, ledger.settings, access)
-    return FastLane(app, submit=Frame(Guard(submit, access)))
+    WebhookRoutes(ledger).add_to(app)
 
 
 def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
@@ -103,7 +124,7 @@ def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
         ],
         expose_headers=[
             *("Location", "Retry-After", "ETag", POSITION_HEADER, REPLAYED_HEADER, EXISTING_HEADER),
-            APPLIED_HEADER,
+            *(APPLIED_HEADER, ARCHIVED_HEADER),
         ],
         max_age=_CORS_SECONDS_MAX,
     )

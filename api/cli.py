@@ -7,15 +7,19 @@ from uuid import UUID
 import typer
 
 import api.dlq_commands
+import api.erasure_commands
 import api.history_commands
 import api.key_commands
 import api.past_commands
 import api.queue_commands
+import api.read_model_commands
 import api.relay_commands
 import api.schedule_commands
 import api.task_commands
 import api.watch_commands
+import api.webhook_commands
 import api.worker_commands
+import ledger.archive.cli
 import ledger.cli
 import ledger.seals.cli
 import projections.cli
@@ -52,7 +56,10 @@ def up(
     rabbitmq_url: ledger.cli.RabbitmqUrl = None,
     app_modules: Annotated[
         list[str] | None,
-        typer.Option("--app", help="A module with your handlers; may be given again (LEDGER_APPS, by commas)."),
+        typer.Option(
+            "--app",
+            help="A module with your handlers and projections; may be given again (LEDGER_APPS, by commas).",
+        ),
     ] = None,
 ) -> None:
     """Run everything in this one process; needs nothing else, uses what is configured."""
@@ -76,11 +83,18 @@ def serve_api(
     port: Port = None,
     database_url: ledger.cli.DatabaseUrl = None,
     rabbitmq_url: ledger.cli.RabbitmqUrl = None,
+    apps: projections.cli.Apps = None,
 ) -> None:
     """Serve the HTTP API."""
     from api.process import run_api  # noqa: PLC0415 - keeps `--help` fast
 
-    overrides = {"host": host, "port": port, "database_url": database_url, "rabbitmq_url": rabbitmq_url}
+    overrides = {
+        "host": host,
+        "port": port,
+        "database_url": database_url,
+        "rabbitmq_url": rabbitmq_url,
+        "worker_apps": tuple(apps) if apps else None,
+    }
     run_role(lambda stop: run_api(stop, overrides))
 
 
@@ -96,12 +110,13 @@ def doctor(
     as_metrics: Annotated[
         bool, typer.Option("--metrics", help="Print a gauge a check, as Prometheus reads it.")
     ] = False,
+    apps: projections.cli.Apps = None,
 ) -> None:
     """Check what must always hold; exit code 1 and the offending ids where something does not."""
     from api.doctor import Form, run_doctor  # noqa: PLC0415 - keeps `--help` fast
 
     form = Form.METRICS if as_metrics else Form.JSON if as_json else Form.TEXT
-    run_command(run_doctor(database_url=database_url, bound_seconds=bound, form=form))
+    run_command(run_doctor(database_url=database_url, bound_seconds=bound, form=form, apps=apps))
 
 
 @app.command()
@@ -150,14 +165,21 @@ def history(
 task.add_typer(api.past_commands.task)
 task.add_typer(api.task_commands.task)
 app.add_typer(api.task_commands.bulk_acts, name="bulk-acts")
+task.command()(api.read_model_commands.timeline)
+app.command()(api.read_model_commands.stats)
+app.add_typer(api.read_model_commands.failures, name="failures")
 app.add_typer(api.past_commands.ledger, name="ledger")
 app.command()(api.history_commands.audit)
 app.add_typer(api.history_commands.events, name="events")
 app.add_typer(api.dlq_commands.app, name="dlq")
+app.add_typer(api.erasure_commands.erase, name="erase")
+app.add_typer(api.erasure_commands.erasure, name="erasure")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")
 app.add_typer(api.key_commands.app, name="keys")
 app.add_typer(api.worker_commands.app, name="workers")
+app.add_typer(api.webhook_commands.app, name="webhooks")
+app.add_typer(ledger.archive.cli.app, name="archive")
 app.add_typer(ledger.cli.app)
 ledger.cli.relay.command("status")(api.relay_commands.status)
 app.add_typer(ledger.seals.cli.app)

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from api.errors import InvalidRequestError, Part
+from api.failures import FailureFilter
 from api.json_response import to_json
 from api.read_model import TaskFilter
 from ledger.dead_letters.letters import DeadLetterFilter, Place
@@ -30,7 +31,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _CHECK_BYTES = 8
 
-Asked = TaskFilter | DeadLetterFilter | AuditFilter
+Dated = DeadLetterFilter | AuditFilter | FailureFilter
+Asked = TaskFilter | DeadLetterFilter | AuditFilter | FailureFilter
 
 
 def encode_cursor(last: UUID, task_filter: TaskFilter) -> str:
@@ -48,13 +50,13 @@ def decode_cursor(cursor: str, task_filter: TaskFilter) -> UUID:
     return UUID(bytes=last)
 
 
-def encode_place(place: Place, letters: DeadLetterFilter | AuditFilter) -> str:
-    """Return the cursor for the page of dead letters, or of changes, beyond this place."""
+def encode_place(place: Place, letters: Dated) -> str:
+    """Return the cursor for the page of dead letters, of changes or of failures, beyond this place."""
     microseconds = (place.died_at - _EPOCH) // _MICROSECOND
     return _encode(_PLACE_LAYOUT.pack(_PLACE_VERSION, microseconds, place.letter_id.bytes), letters)
 
 
-def decode_place(cursor: str, letters: DeadLetterFilter | AuditFilter) -> Place:
+def decode_place(cursor: str, letters: Dated) -> Place:
     """Return the place at which the page before ended; raises what `decode_cursor` raises."""
     microseconds, letter_id = _decode(cursor, _PLACE_LAYOUT, _PLACE_VERSION, letters)
     return Place(_EPOCH + microseconds * _MICROSECOND, UUID(bytes=letter_id))

@@ -1,22 +1,24 @@
 """`taskledger doctor`: every invariant, the ledger's and the read models', in one answer."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import Enum
 
 import typer
 
-from ledger.bootstrap import open_ledger
+from ledger.bootstrap import Ledger, open_ledger
 from ledger.doctor import CHECKS, Check, Finding, breaches_metric, examine
 from ledger.process import ExitCode
 from ledger.settings import load_settings
-from projections.errors import ReadModelMissingError
-from projections.shipped import SHIPPED
+from ledger.webhooks.lag import lag_metric
+from projections.catalogue import load_catalogue
+from projections.errors import FoldFailedError, NotVerifiableError, ReadModelMissingError
+from projections.projection import Projection
 from projections.verify import verify
 
 _READ_MODEL_INVARIANT = 6
 _MISSING = Check(_READ_MODEL_INVARIANT, "read_model_missing")
-_DIFFERS = {projection.name: Check(_READ_MODEL_INVARIANT, f"{projection.name}_differs") for projection in SHIPPED}
 
 
 class Form(Enum):
@@ -27,30 +29,44 @@ class Form(Enum):
     METRICS = "metrics"
 
 
-async def run_doctor(*, database_url: str | None, bound_seconds: float | None, form: Form) -> None:
+async def run_doctor(
+    *, database_url: str | None, bound_seconds: float | None, form: Form, apps: Sequence[str] | None = None
+) -> None:
     """Print what breaks an invariant, and end with exit code 1 where anything does."""
-    async with open_ledger(load_settings(database_url=database_url)) as ledger:
+    settings = load_settings(database_url=database_url, worker_apps=tuple(apps) if apps else None)
+    catalogue = load_catalogue(settings.worker_apps)
+    checks = [*CHECKS, _MISSING, *(_differs(projection) for projection in catalogue)]
+    async with open_ledger(settings) as ledger:
         findings = await examine(ledger, bound_seconds=bound_seconds)
-        for projection in SHIPPED:
-            try:
-                differences = await verify(ledger, projection)
-            except ReadModelMissingError as error:
-                findings.append(Finding(_READ_MODEL_INVARIANT, _MISSING.name, projection.name, str(error)))
-                continue
-            findings += [
-                Finding(_READ_MODEL_INVARIANT, _DIFFERS[projection.name].name, one.key, str(one))
-                for one in differences
-            ]
-    typer.echo(_answer(findings, form))
+        for projection in catalogue:
+            findings += await _findings(ledger, projection)
+        lags = await lag_metric(ledger) if form is Form.METRICS else []
+    typer.echo("\n".join([_answer(findings, checks, form), *lags]))
     if findings:
         raise typer.Exit(ExitCode.FAILURE)
 
 
-def _answer(findings: list[Finding], form: Form) -> str:
+async def _findings(ledger: Ledger, projection: Projection) -> list[Finding]:
+    try:
+        differences = await verify(ledger, projection)
+    except ReadModelMissingError as error:
+        return [Finding(_READ_MODEL_INVARIANT, _MISSING.name, projection.name, str(error))]
+    except NotVerifiableError:
+        return []  # of a user's own that does not say how to compare
+    except FoldFailedError as error:
+        return [Finding(_READ_MODEL_INVARIANT, _differs(projection).name, projection.name, str(error))]
+    return [Finding(_READ_MODEL_INVARIANT, _differs(projection).name, one.key, str(one)) for one in differences]
+
+
+def _differs(projection: Projection) -> Check:
+    return Check(_READ_MODEL_INVARIANT, f"{projection.name}_differs")
+
+
+def _answer(findings: list[Finding], checks: Sequence[Check], form: Form) -> str:
     match form:
         case Form.JSON:
             return json.dumps({"healthy": not findings, "findings": [asdict(finding) for finding in findings]})
         case Form.METRICS:
-            return "\n".join(breaches_metric(findings, (*CHECKS, _MISSING, *_DIFFERS.values())))
+            return "\n".join(breaches_metric(findings, checks))
         case Form.TEXT:
             return "\n".join(map(str, findings)) or "every invariant holds"

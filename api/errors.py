@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from api.json_response import timestamp
 from ledger.errors import InvalidInputError, InvalidValueError, LedgerError
@@ -156,6 +157,14 @@ class TooManyExportsError(LedgerError):
         super().__init__(f"As many exports as may run at once are running already: {places_max} ({setting})")
 
 
+class FailureGroupNotFoundError(LedgerError):
+    """There is no failure group with this id."""
+
+    def __init__(self, failure_id: UUID) -> None:
+        self.failure_id = failure_id
+        super().__init__(f"Failure group {failure_id} not found")
+
+
 class PastOutOfReachError(LedgerError):
     """Too much was recorded since a moment to go through it in time."""
 
@@ -166,6 +175,15 @@ class PastOutOfReachError(LedgerError):
             f"What was recorded since {timestamp(moment)} could not be gone through within {seconds_max:g} "
             "seconds (LEDGER_AS_OF_SECONDS_MAX)"
         )
+
+
+class LedgerArchivedError(LedgerError):
+    """Something that has to be known to tell the past has left the log."""
+
+    def __init__(self, *, asked: str, months: Sequence[str]) -> None:
+        self.months = months
+        tail = f"{', '.join(months)}, and {'that is' if len(months) == 1 else 'these are'} archived"
+        super().__init__(f"The ledger {asked} cannot be told: it takes the events of {tail}")
 
 
 class TooManyBatchesError(LedgerError):

@@ -15,16 +15,15 @@ from starlette.types import Receive, Scope, Send
 
 from api.departure import departing
 from api.event_feed import EventFeed
-from api.json_response import to_json
 from api.places import Places
 from api.routes.tasks import event_body
+from api.sse import CONTENT_TYPE, RETRY, send_chunk, sse_frame
 from api.tail import Tail
 from ledger.errors import StoreUnavailableError
+from ledger.payloads.opening import Opening
 from ledger.store.records import RecordedEvent
 
-CONTENT_TYPE = "text/event-stream; charset=utf-8"
 _CHUNK_BYTES = 65_536
-_RECONNECT_MS = 1000
 _RETRY_SECONDS = 0.5
 _END_SECONDS_MAX = 1.0
 
@@ -36,9 +35,12 @@ class EventStream(StreamingResponse):
         TooManyWaitingError: there is no place.
     """
 
-    def __init__(self, feed: EventFeed, tail: Tail, places: Places, *, heartbeat_seconds: float) -> None:
+    def __init__(
+        self, feed: EventFeed, tail: Tail, places: Places, *, heartbeat_seconds: float, opening: Opening
+    ) -> None:
         super().__init__((), headers={"X-Accel-Buffering": "no"}, media_type=CONTENT_TYPE)
         self._feed = feed
+        self._opening = opening
         self._tail = tail
         self._places = places
         self._heartbeat_seconds = heartbeat_seconds
@@ -57,17 +59,17 @@ class EventStream(StreamingResponse):
     async def _write(self, send: Send) -> None:
         told = self._feed.position
         written_at = time.monotonic()
-        await _send(send, b"retry: %d\n\n" % _RECONNECT_MS)
+        await send_chunk(send, RETRY)
         while True:
             events = await self._next()
-            for chunk in _chunks(events):
-                await _send(send, chunk)
+            for chunk in _chunks(await self._opened(events)):
+                await send_chunk(send, chunk)
             if events:
                 told = events[-1].position
                 written_at = time.monotonic()
             elif told is None or time.monotonic() - written_at >= self._heartbeat_seconds:
                 # A client that comes again after a quiet time need not look through it once more.
-                await _send(send, _heartbeat(self._feed.position, told))
+                await send_chunk(send, _heartbeat(self._feed.position, told))
                 told = self._feed.position
                 written_at = time.monotonic()
 
@@ -77,6 +79,13 @@ class EventStream(StreamingResponse):
         except StoreUnavailableError:
             await asyncio.sleep(_RETRY_SECONDS)  # browsers do not come again to a stream that ends with an error
             return ()
+
+    async def _opened(self, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
+        while True:
+            try:
+                return await self._opening.events(events)
+            except StoreUnavailableError:
+                await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _heartbeat(position: int | None, told: int | None) -> bytes:
@@ -97,9 +106,4 @@ def _chunks(events: Sequence[RecordedEvent]) -> Iterator[bytes]:
 
 
 def _frame(event: RecordedEvent) -> bytes:
-    # JSON as it is written here has no line breaks.
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.position, event.type.encode(), to_json(event_body(event)))
-
-
-async def _send(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
+    return sse_frame(event.position, event.type, event_body(event))

@@ -83,6 +83,18 @@ class ExportQuery(Events):
         ExportFormat.NDJSON,
         description="`ndjson`: a line is an event as `GET /events` has it; `csv`: RFC 4180, `data` as JSON text.",
     )
+    ciphertext: bool = Field(
+        default=False, description="Leave the payloads of erasable tasks encrypted, as the ledger holds them."
+    )
+
+
+class ArchivedShown(BaseModel):
+    """A month that has left the log."""
+
+    month: str
+    first_position: int
+    last_position: int
+    file: str = Field(description="Where its events are.")
 
 
 class LogPage(BaseModel):
@@ -97,6 +109,9 @@ class LogPage(BaseModel):
         description="Up to this position the log is complete for ever. Where `next_after` is less, more can be "
         "searched at once: a request ends when it has `limit` events, or has looked through as many events "
         "(LEDGER_SEARCH_EVENTS_MAX) or found as much data (LEDGER_SEARCH_BYTES_MAX) as one request may."
+    )
+    archived: list[ArchivedShown] = Field(
+        description="Months that have left the part of the log that was searched: their events are not found."
     )
 
 

@@ -20,13 +20,25 @@ from uuid import UUID
 import asyncpg
 
 from api.as_of import DiffQuery, Interval, LedgerQuery, past_interval, past_moment
-from api.errors import PastOutOfReachError
+from api.errors import LedgerArchivedError, PastOutOfReachError
+from api.json_response import timestamp
 from api.kept_counts import CountsKeeper, KeptCounts
 from api.ledger_counts import Count, Move, count_body, counts_after, counts_before, move_body
-from api.read_model import ABOVE_ALL, FIRST, LAST, TaskFilter, TaskSummary, summary_of, summary_of_row, view_of
+from api.read_model import (
+    ABOVE_ALL,
+    FIRST,
+    LAST,
+    TaskFilter,
+    TaskSummary,
+    opened_tasks,
+    summary_of,
+    summary_of_row,
+    view_of,
+)
 from api.task_past import recorded_until
 from ledger.bootstrap import Ledger
 from ledger.errors import StoreRefusedError, StoreUnavailableError
+from ledger.payloads.opening import Opening
 from ledger.queries import query
 from ledger.store.records import RecordedEvent
 from projections.errors import ReadModelMissingError
@@ -63,6 +75,17 @@ class Snapshot:
         )
         return rows
 
+    async def refuse_archived(self, moment: datetime, *, until: datetime | None = None) -> None:
+        """Raise LedgerArchivedError where archived events were recorded after a moment, by tasks that were there.
+
+        A month that was recorded as a whole before it, or after it, changes nothing of what was then. With `until`
+        no archived event may lie between the two.
+        """
+        rows = await self.connection.fetch(query("archived_across"), moment, until or moment)
+        if rows:
+            asked = f"as of {timestamp(moment)}" if until is None else f"since {timestamp(moment)}"
+            raise LedgerArchivedError(asked=asked, months=[row["month"] for row in rows])
+
     async def counts(self, moment: datetime) -> list[Count]:
         """Return how many tasks there were, from the read model and what was recorded since."""
         return [Count(*row) for row in await self.rows(query("count_tasks_as_it_was"), moment, ABOVE_ALL)]
@@ -89,6 +112,7 @@ class LedgerPast:
     def __init__(self, ledger: Ledger) -> None:
         self._database = ledger.database
         self._store = ledger.store
+        self._opening = Opening(ledger.vault)
         self._seconds_max = ledger.settings.as_of_seconds_max
         self._kept = CountsKeeper(moments_max=_MOMENTS_KEPT_MAX)
         self._at_once = asyncio.Semaphore(_AT_ONCE_MAX)
@@ -100,6 +124,7 @@ class LedgerPast:
         moment = past_moment(as_of, now=await self._store.database_time(), field="as_of")
         newest = _least_id(min(moment + _CLOCKS_DIFFER_MAX, LAST))
         async with self._snapshot(moment) as snapshot:
+            await snapshot.refuse_archived(moment)
             rows = await snapshot.rows(
                 query("list_tasks_as_it_was"),
                 moment,
@@ -117,18 +142,20 @@ class LedgerPast:
         streams: dict[UUID, list[RecordedEvent]] = {task_id: [] for task_id in changed}
         for row in found:
             streams[row["task_id"]].append(RecordedEvent(*row))
-        return [
+        tasks = [
             summary_of(view_of(recorded_until(streams[row["task_id"]], moment)))
             if row["is_changed"]
             else summary_of_row(dict(row))
             for row in rows
         ]
+        return await opened_tasks(self._opening, tasks)
 
     async def counts(self, asked: LedgerQuery) -> dict[str, object]:
         """Return how many tasks there were, by status, queue and kind, as the API answers it."""
         moment = past_moment(asked.as_of, now=await self._store.database_time(), field="as_of")
         is_settled = await self._is_settled(moment)
         async with self._snapshot(moment) as snapshot:
+            await snapshot.refuse_archived(moment)
             counts = await self._counts(snapshot, moment, is_settled=is_settled)
         return {"as_of": moment, "settled": is_settled, **count_body(counts)}
 
@@ -137,6 +164,7 @@ class LedgerPast:
         interval = past_interval(asked, now=await self._store.database_time())
         is_settled = await self._is_settled(interval.until)
         async with self._snapshot(interval.since) as snapshot:
+            await snapshot.refuse_archived(interval.since, until=interval.until)
             moves = await snapshot.moves(interval)
             after = await self._counts(snapshot, interval.until, is_settled=is_settled)
         return {
@@ -172,6 +200,11 @@ class LedgerPast:
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 await connection.execute(query("hold_read_model"))
+                # The bound of the next line would take the snapshot, and a month could leave between the two.
+                try:
+                    await connection.execute(query("hold_log"), timeout=self._seconds_max)
+                except TimeoutError as error:
+                    raise PastOutOfReachError(moment=moment, seconds_max=self._seconds_max) from error
                 await connection.execute(query("bound_past"), f"{self._seconds_max * 1000:.0f}")
                 name = LIVE.checkpoint_of(TASK_STATUS)
                 checkpoint = await connection.fetchval(query("read_checkpoint"), name)

@@ -10,11 +10,13 @@ from pydantic import BaseModel
 from api.answers import ProblemDocument, Submitted
 from api.bulk_act_shapes import TaskBulkRequest
 from api.dead_letter_shapes import BulkRequest, DiscardReason
+from api.erasure_shapes import ErasureRequest
 from api.needed_scope import needed_scope
 from api.origin import CORRELATION_ID_PATTERN
 from api.queue_schemas import QueueSettingsGiven
 from api.schedule_schemas import ScheduleBody
 from api.schemas import BatchItem, Reason, Submission
+from api.webhook_schemas import RotateBody, SkipBody, WebhookBody
 from ledger.store.keys import IDEMPOTENCY_KEY_PATTERN
 
 TITLE = "Task Ledger"
@@ -43,8 +45,8 @@ _RECEIPT_HEADERS = {
 }
 # Of routes that read their bodies by themselves.
 _MODELS = (
-    BatchItem, BulkRequest, DiscardReason, ProblemDocument, QueueSettingsGiven, Reason, ScheduleBody, Submission,
-    Submitted, TaskBulkRequest,
+    BatchItem, BulkRequest, DiscardReason, ErasureRequest, ProblemDocument, QueueSettingsGiven, Reason, RotateBody,
+    ScheduleBody, SkipBody, Submission, Submitted, TaskBulkRequest, WebhookBody,
 )  # fmt: skip
 _EXAMPLE_ID = "0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7"
 

@@ -8,16 +8,18 @@ from functools import singledispatch
 
 from pydantic import JsonValue
 
-from api.errors import InvalidBatchError, NotPermittedError, ReadModelBehindError
+from api.errors import InvalidBatchError, LedgerArchivedError, NotPermittedError, ReadModelBehindError
 from ledger.errors import (
     DeadLetterNotFoundError,
     DeadLetterStateError,
+    TaskArchivedError,
     TaskNotFoundError,
     TaskStateError,
     WorkerNotFoundError,
     WorkerStateError,
     WrongExpectedVersionError,
 )
+from projections.errors import RunOpenError
 
 
 @singledispatch
@@ -67,3 +69,18 @@ def _(error: ReadModelBehindError) -> dict[str, JsonValue]:
 @members_of.register
 def _(error: InvalidBatchError) -> dict[str, JsonValue]:
     return {"errors": [asdict(item) for item in error.errors], "error_count": error.count}
+
+
+@members_of.register
+def _(error: RunOpenError) -> dict[str, JsonValue]:
+    return {"run_id": str(error.run_id), "act": error.act}
+
+
+@members_of.register
+def _(error: TaskArchivedError) -> dict[str, JsonValue]:
+    return {"task_id": str(error.task_id), "month": error.month, "file": error.file}
+
+
+@members_of.register
+def _(error: LedgerArchivedError) -> dict[str, JsonValue]:
+    return {"months": list(error.months)}

@@ -16,11 +16,13 @@ from starlette.routing import Match
 from api.errors import (
     BodyTooLargeError,
     BodyTooSlowError,
+    FailureGroupNotFoundError,
     ForeignPageError,
     InvalidBatchError,
     InvalidIdError,
     InvalidRequestError,
     InvalidTaskIdError,
+    LedgerArchivedError,
     NotAuthenticatedError,
     NotPermittedError,
     Part,
@@ -38,19 +40,28 @@ from ledger.errors import (
     BulkActNotFoundError,
     DeadLetterNotFoundError,
     DeadLetterStateError,
+    ErasureNotFoundError,
     IdempotencyKeyReusedError,
     InvalidValueError,
     KeyInFlightError,
     ScheduleNotFoundError,
     StoreUnavailableError,
     StoreUnwritableError,
+    TaskArchivedError,
     TaskNotFoundError,
     TaskStateError,
     WorkerNotFoundError,
     WorkerStateError,
     WrongExpectedVersionError,
 )
-from projections.errors import ReadModelMissingError
+from ledger.webhooks.errors import WebhookDeliveryNotFoundError, WebhookNotFoundError, WebhookStateError
+from projections.errors import (
+    NotVerifiableError,
+    ProjectionNotFoundError,
+    ReadModelMissingError,
+    RunNotFoundError,
+    RunOpenError,
+)
 
 log = structlog.get_logger()
 
@@ -113,6 +124,9 @@ _TABLE = (
     _Row(ReadModelBehindError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-behind", "The read model is behind"),
     _Row(PastOutOfReachError, HTTPStatus.SERVICE_UNAVAILABLE, "past-out-of-reach", "The moment is out of reach"),
     _Row(ReadModelMissingError, HTTPStatus.SERVICE_UNAVAILABLE, "read-model-missing", "There is no read model"),
+    _Row(FailureGroupNotFoundError, HTTPStatus.NOT_FOUND, "failure-not-found", "There is no such failure group"),
+    _Row(TaskArchivedError, HTTPStatus.GONE, "task-archived", "The history of the task is archived"),
+    _Row(LedgerArchivedError, HTTPStatus.GONE, "ledger-archived", "The past is archived"),
     _Row(TaskNotFoundError, HTTPStatus.NOT_FOUND, "task-not-found", "There is no such task"),
     _Row(
         IdempotencyKeyReusedError, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused",
@@ -120,11 +134,22 @@ _TABLE = (
     ),
     _Row(KeyInFlightError, HTTPStatus.CONFLICT, "key-in-flight", "A request with the same key is in flight"),
     _Row(ScheduleNotFoundError, HTTPStatus.NOT_FOUND, "schedule-not-found", "There is no such schedule"),
+    _Row(WebhookNotFoundError, HTTPStatus.NOT_FOUND, "webhook-not-found", "There is no such webhook"),
+    _Row(
+        WebhookDeliveryNotFoundError, HTTPStatus.NOT_FOUND, "webhook-delivery-not-found",
+        "There is no such delivery",
+    ),
+    _Row(WebhookStateError, HTTPStatus.CONFLICT, "webhook-state", "The webhook's state refuses this"),
     _Row(DeadLetterNotFoundError, HTTPStatus.NOT_FOUND, "dead-letter-not-found", "There is no such dead letter"),
+    _Row(ErasureNotFoundError, HTTPStatus.NOT_FOUND, "erasure-not-found", "There is no such erasure"),
     _Row(BulkActNotFoundError, HTTPStatus.NOT_FOUND, "bulk-act-not-found", "There is no such bulk act"),
     _Row(WorkerNotFoundError, HTTPStatus.NOT_FOUND, "worker-not-found", "There is no such worker"),
     _Row(WorkerStateError, HTTPStatus.CONFLICT, "worker-state", "The worker refuses this"),
     _Row(DeadLetterStateError, HTTPStatus.CONFLICT, "dead-letter-state", "The dead letter refuses this"),
+    _Row(ProjectionNotFoundError, HTTPStatus.NOT_FOUND, "projection-not-found", "There is no such projection"),
+    _Row(RunNotFoundError, HTTPStatus.NOT_FOUND, "run-not-found", "There is no such run"),
+    _Row(RunOpenError, HTTPStatus.CONFLICT, "run-open", "The projection has an open run"),
+    _Row(NotVerifiableError, HTTPStatus.CONFLICT, "not-verifiable", "The projection cannot be verified"),
     _Row(TaskStateError, HTTPStatus.CONFLICT, "task-state", "The task's state refuses this"),
     _Row(
         WrongExpectedVersionError, HTTPStatus.CONFLICT, "task-busy", "The task is busy",
@@ -139,7 +164,14 @@ _TABLE = (
         "The ledger takes no writes at the moment; nothing was recorded.",
     ),
 )  # fmt: skip
-_IDS = {("path", "letter_id"): "Dead Letter", ("path", "bulk_id"): "Bulk Act", ("path", "worker_id"): "Worker"}
+_IDS = {
+    ("path", "letter_id"): "Dead Letter",
+    ("path", "bulk_id"): "Bulk Act",
+    ("path", "run_id"): "Run",
+    ("path", "failure_id"): "Failure",
+    ("path", "order_id"): "Erasure",
+    ("path", "worker_id"): "Worker",
+}
 _UNKNOWN = _Row(
     Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal server error",
     "Something went wrong on the server; its log has the details.",

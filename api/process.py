@@ -9,6 +9,7 @@ from api.server import serve
 from ledger.bootstrap import broker_to_look_at, open_ledger_when_ready
 from ledger.roles import start_up
 from ledger.settings import load_settings
+from projections.catalogue import load_catalogue
 
 
 async def run_api(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
@@ -18,6 +19,7 @@ async def run_api(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
     start nor the readiness of the API depends on it.
     """
     settings = start_up(load_settings(**overrides), role="api")
+    catalogue = load_catalogue(settings.worker_apps)
     async with open_ledger_when_ready(settings, stop) as ledger, broker_to_look_at(settings) as broker:
-        app = create_app(ledger, None, await access_of(ledger), looked_at=broker)
+        app = create_app(ledger, None, await access_of(ledger), catalogue, looked_at=broker)
         await serve(app, settings, stop=stop)

@@ -13,6 +13,7 @@ from api.places import Places
 from ledger.bootstrap import Ledger
 from ledger.queries import query
 from projections.generation import LIVE
+from projections.projection import Projection
 from projections.task_status import TASK_STATUS
 
 _LOOK_EVERY_SECONDS = 0.02
@@ -21,7 +22,8 @@ _LOOK_EVERY_SECONDS = 0.02
 class ReadModelProgress:
     """Asks the database with one query at a time, however many wait for its answer."""
 
-    def __init__(self, ledger: Ledger, places: Places) -> None:
+    def __init__(self, ledger: Ledger, places: Places, projection: Projection = TASK_STATUS) -> None:
+        self._checkpoint = LIVE.checkpoint_of(projection)
         self._database = ledger.database
         self._places = places
         self._seconds_max = ledger.settings.read_model_wait_seconds_max
@@ -53,7 +55,7 @@ class ReadModelProgress:
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
     async def _position(self) -> int:
-        return await self._positions.find(LIVE.checkpoint_of(TASK_STATUS)) or 0
+        return await self._positions.find(self._checkpoint) or 0
 
     async def _read(self, names: Sequence[str]) -> Mapping[str, int]:
         async with self._database.connection() as connection:

@@ -29,8 +29,9 @@ from ledger.scheduler import Scheduler
 from ledger.settings import Settings, load_settings, masked_url
 from ledger.store.records import Origin
 from ledger.sweeper import Sweeper
+from projections.catalogue import load_catalogue
+from projections.conductor import Conductor
 from projections.projector import Projector
-from projections.shipped import SHIPPED
 from worker.consumer import Worker
 from worker.registry import load_registry
 from worker.scheduled import put_declared
@@ -64,20 +65,22 @@ async def _run_roles(ledger: Ledger, broker: Broker, stop: asyncio.Event, lines:
     settings = ledger.settings
     access = await access_of(ledger)
     registry = load_registry(settings.worker_apps)
+    catalogue = load_catalogue(settings.worker_apps)
     await put_declared(ledger, registry, origin=Origin(actor="up"))
     worker = Worker(ledger, broker, registry)
     derived = asyncio.Event()
     roles = (
         Relay(ledger, broker).run(),
         Collector(ledger, broker).run(),
-        Projector(ledger, SHIPPED).run(),
+        Projector(ledger, catalogue.projections).run(),
+        Conductor(ledger, catalogue).run(),
         Scheduler(ledger).run(),
     )
     async with running_until(derived, *roles):
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run())
             await serve(
-                create_app(ledger, broker, access),
+                create_app(ledger, broker, access, catalogue),
                 settings,
                 stop=stop,
                 started=lambda port: _announce(settings, port, lines),

@@ -22,6 +22,7 @@ from ledger.errors import (
     StoreUnavailableError,
 )
 from ledger.migrate import migrate
+from ledger.payloads.vault import PayloadVault, open_vault
 from ledger.queues.policies import QueuePolicies, stored_policies
 from ledger.settings import Settings
 from ledger.store.connection import Database, open_database
@@ -47,6 +48,7 @@ class Ledger:
     commands: TaskCommands
     clock: LedgerClock
     policies: QueuePolicies
+    vault: PayloadVault
 
 
 @asynccontextmanager
@@ -54,7 +56,8 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     """Open the ledger in the database of the settings.
 
     Raises:
-        ConfigurationError: DATABASE_URL is not set, and no embedded Postgres runs.
+        ConfigurationError: DATABASE_URL is not set, and no embedded Postgres runs; or tasks are to be erasable
+            and there is no secret.
         StoreUnavailableError: the database is out of reach.
     """
     async with (
@@ -64,14 +67,16 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         clock = LedgerClock()
         await synchronise(clock, store)
         policies = stored_policies(database)
+        vault = open_vault(database, settings)
         try:
             yield Ledger(
                 settings=settings,
                 database=database,
                 store=store,
-                commands=TaskCommands(store, clock, policies),
+                commands=TaskCommands(store, clock, policies, vault),
                 clock=clock,
                 policies=policies,
+                vault=vault,
             )
         finally:
             await policies.close()

@@ -22,7 +22,7 @@ class InvalidValueError(InvalidInputError):
         self.field = field
         self.bound = bound
         self.value = value
-        super().__init__(f"{field} must be {bound}, got {_shortened(value)}")
+        super().__init__(f"{field} must be {bound}, got {shortened(value)}")
 
 
 class TaskNotFoundError(LedgerError):
@@ -33,12 +33,43 @@ class TaskNotFoundError(LedgerError):
         super().__init__("Task not found")
 
 
+class TaskArchivedError(TaskNotFoundError):
+    """The task's month has left the log, so its history is not in it; the archive's file has it."""
+
+    def __init__(self, task_id: UUID, *, month: str, file: str) -> None:
+        super().__init__(task_id)
+        self.month = month
+        self.file = file
+        self.args = (
+            f"the history of task {task_id} is not in the log: the tasks of {month} are archived, in {file}",
+        )
+
+
+class ArchiveRefusedError(LedgerError):
+    """A month must not leave the log, or come back, or be dropped; the reason says what stands in the way."""
+
+    def __init__(self, *, month: str, act: str, reason: str) -> None:
+        self.month = month
+        self.act = act
+        self.reason = reason
+        super().__init__(f"cannot {act} {month}: {reason}")
+
+
+class ArchiveFileError(LedgerError):
+    """The file of an archive cannot be read or written, or is not what was archived."""
+
+    def __init__(self, *, file: str, reason: str) -> None:
+        self.file = file
+        self.reason = reason
+        super().__init__(f"the archive {file} {reason}")
+
+
 class ScheduleNotFoundError(LedgerError):
     """There is no schedule of this name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"there is no schedule {_shortened(name)}")
+        super().__init__(f"there is no schedule {shortened(name)}")
 
 
 class ApiKeyNotFoundError(LedgerError):
@@ -46,7 +77,7 @@ class ApiKeyNotFoundError(LedgerError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"there is no API key {_shortened(name)}")
+        super().__init__(f"there is no API key {shortened(name)}")
 
 
 class ApiKeyStateError(LedgerError):
@@ -56,7 +87,7 @@ class ApiKeyStateError(LedgerError):
         self.name = name
         self.act = act
         self.reason = reason
-        super().__init__(f"cannot {act} the API key {_shortened(name)}: {reason}")
+        super().__init__(f"cannot {act} the API key {shortened(name)}: {reason}")
 
 
 class DeadLetterNotFoundError(LedgerError):
@@ -155,6 +186,32 @@ class StaleAttemptError(LedgerError):
         )
 
 
+class PayloadKeyMissingError(LedgerError):
+    """The key of an erasable task was destroyed, or this process cannot have it."""
+
+    def __init__(self, *, task_id: UUID, reason: str) -> None:
+        self.task_id = task_id
+        self.reason = reason
+        super().__init__(f"the payload of task {task_id} cannot be opened: {reason}")
+
+
+class PayloadSealError(LedgerError):
+    """A sealed value was sealed under another key, for another task or field, or was altered."""
+
+    def __init__(self, *, task_id: UUID, field: str) -> None:
+        self.task_id = task_id
+        self.field = field
+        super().__init__(f"the {field} of task {task_id} is not what was sealed under its key")
+
+
+class ErasureNotFoundError(LedgerError):
+    """No erasure by tag has this id."""
+
+    def __init__(self, order_id: UUID) -> None:
+        self.order_id = order_id
+        super().__init__("Erasure not found")
+
+
 class UnknownEventTypeError(LedgerError):
     """The ledger holds an event whose type or schema version this release does not know."""
 
@@ -244,6 +301,7 @@ class MalformedMessageError(LedgerError):
 _SHOWN_CHARS_MAX = 80
 
 
-def _shortened(value: object) -> str:
+def shortened(value: object) -> str:
+    """Return a value as an error shows it, however long it is."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARS_MAX else f"{text[:_SHOWN_CHARS_MAX]}… ({len(text)} characters)"

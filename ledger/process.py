@@ -12,14 +12,17 @@ import typer
 from ledger.errors import (
     ApiKeyNotFoundError,
     ApiKeyStateError,
+    ArchiveRefusedError,
     BrokerUnavailableError,
     BulkActNotFoundError,
     ConfigurationError,
     DataDirectoryInUseError,
     DeadLetterNotFoundError,
     DeadLetterStateError,
+    ErasureNotFoundError,
     InvalidInputError,
     LedgerError,
+    PayloadKeyMissingError,
     ScheduleNotFoundError,
     StopAskedError,
     StoreUnavailableError,
@@ -29,6 +32,7 @@ from ledger.errors import (
     WorkerStateError,
 )
 from ledger.telemetry import configure_logging
+from ledger.webhooks.errors import WebhookDeliveryNotFoundError, WebhookNotFoundError, WebhookStateError
 
 log = structlog.get_logger()
 
@@ -55,6 +59,10 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (ApiKeyNotFoundError, ExitCode.NOT_FOUND),
     (BulkActNotFoundError, ExitCode.NOT_FOUND),
     (WorkerNotFoundError, ExitCode.NOT_FOUND),
+    (ErasureNotFoundError, ExitCode.NOT_FOUND),
+    (PayloadKeyMissingError, ExitCode.CONFLICT),
+    (WebhookNotFoundError, ExitCode.NOT_FOUND),
+    (WebhookDeliveryNotFoundError, ExitCode.NOT_FOUND),
     (StoreUnavailableError, ExitCode.UNREACHABLE),
     (BrokerUnavailableError, ExitCode.UNREACHABLE),
     (DataDirectoryInUseError, ExitCode.CONFLICT),
@@ -62,6 +70,8 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (ApiKeyStateError, ExitCode.CONFLICT),
     (DeadLetterStateError, ExitCode.CONFLICT),
     (WorkerStateError, ExitCode.CONFLICT),
+    (WebhookStateError, ExitCode.CONFLICT),
+    (ArchiveRefusedError, ExitCode.CONFLICT),
 )
 
 

@@ -1,7 +1,7 @@
 """The scheduler: does the ledger's chores, each at its own interval, in one process at a time.
 
     due tasks · held tasks · follow-ups · schedules · lost workers · lost messages · old workers · spent keys ·
-    partitions · seals · the clock
+    erasures by tag · partitions · seals · webhooks · the clock
 
 One scheduler leads and the others stand by. Nothing depends on it being the only one: all that a chore does to a
 task is an append with an expected version. Leading only saves doing the work twice.
@@ -23,6 +23,7 @@ from ledger.errors import ConfigurationError, LeadershipLostError, LedgerError, 
 from ledger.follow_ups import FollowUps
 from ledger.leader import still_leads, together, while_leading
 from ledger.outage import Outage
+from ledger.payloads.orders import ErasureChore
 from ledger.queries import query
 from ledger.queues.admitter import Admitter
 from ledger.reconciler import Reconciler
@@ -32,6 +33,7 @@ from ledger.seals.sealer import Sealer, seal_interval_seconds
 from ledger.settings import Settings
 from ledger.spent_keys import SpentKeys
 from ledger.sweeper import Sweeper
+from ledger.webhooks.dispatcher import Dispatcher
 
 log = structlog.get_logger()
 
@@ -71,6 +73,7 @@ class Scheduler:
         self._sweeper = Sweeper(ledger)
         self._admitter = Admitter(ledger)
         self._follow_ups = FollowUps(ledger)
+        self._webhooks = Dispatcher(ledger)
         spent_keys = SpentKeys(ledger)
         self._chores = (
             Chore("partitions", _HOUR_SECONDS, self._prepare_partitions),
@@ -79,18 +82,21 @@ class Scheduler:
             Chore("sweep", settings.sweep_interval_seconds, self._sweeper.run_once),
             Chore("reconcile", reconcile_seconds(settings), Reconciler(ledger).run_once),
             Chore("bulk_acts", settings.scheduler_interval_seconds, BulkChore(ledger).run_once),
+            Chore("erase", settings.scheduler_interval_seconds, ErasureChore(ledger).run_once),
             Chore("seal", seal_interval_seconds(settings), Sealer(ledger).run_once),
             Chore("forget_workers", _HOUR_SECONDS, self._sweeper.forget_old_workers),
             Chore("permits", _MINUTE_SECONDS, self._admitter.tidy),
             Chore("forget_idempotency_keys", _MINUTE_SECONDS, spent_keys.forget_idempotency_keys),
             Chore("forget_unique_keys", _HOUR_SECONDS, spent_keys.forget_unique_keys),
+            Chore("webhook_log", _MINUTE_SECONDS, self._webhooks.prune),
             Chore("clock", _CLOCK_SECONDS, self._synchronise),
         )
 
     async def run_once(self) -> int:
         """Do every chore once, whoever leads; return how much was done."""
         done = sum([await chore.do() for chore in self._chores])
-        return done + await self._admitter.run_once() + await self._follow_ups.run_once()
+        done += await self._admitter.run_once() + await self._follow_ups.run_once()
+        return done + await self._webhooks.run_once()
 
     async def run(self) -> None:
         """Do the chores for ever while this process leads, stand by while another does; outlives every outage."""
@@ -115,6 +121,7 @@ class Scheduler:
         await together(
             self._keep_on("admit", self._admitter.run),
             self._keep_on("follow_ups", self._follow_ups.run),
+            self._keep_on("webhooks", self._webhooks.run),
             *(self._repeat(chore) for chore in chores),
         )
 

@@ -22,6 +22,9 @@ class Gauge:
 # Labels: invariant (its number), check (its name).
 INVARIANT_BREACHES = Gauge("ledger_invariant_breaches", "What the doctor found broken, counted up to 20 a check.")
 
+# Labels: webhook (its name), state (active, paused or failing).
+WEBHOOK_LAG = Gauge("ledger_webhook_lag_positions", "How many positions of the log a webhook has before it.")
+
 
 def gauge_lines(gauge: Gauge, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:
     """Return a gauge and its samples, each with its labels, as lines of the Prometheus text format (0.0.4)."""

@@ -44,7 +44,7 @@ async def fold_next_batch(
     """
     position = await lock_checkpoint(connection, projection, generation)
     await enter(connection, projection, generation)
-    batch = await _next(connection, projection, after=position, horizon=horizon, events_max=events_max)
+    batch = await next_batch(connection, projection, after=position, horizon=horizon, events_max=events_max)
     if batch.events == 0:
         return FoldedBatch(position, 0)
     try:
@@ -59,9 +59,10 @@ async def fold_next_batch(
     return batch
 
 
-async def _next(
+async def next_batch(
     connection: asyncpg.Connection, projection: Projection, *, after: int, horizon: int, events_max: int
 ) -> FoldedBatch:
+    """Return the end and the size of the next batch after a position; raises UnknownEventTypeError as above."""
     if horizon <= after:
         return FoldedBatch(after, 0)
     known = orjson.dumps(dict(projection.schema_versions)).decode()
@@ -69,7 +70,7 @@ async def _next(
     upto, events, unknown = row
     if unknown is None:
         return FoldedBatch(after if upto is None else upto, events)
-    before = await _next(connection, projection, after=after, horizon=unknown - 1, events_max=events_max)
+    before = await next_batch(connection, projection, after=after, horizon=unknown - 1, events_max=events_max)
     if before.events == 0:
         [(event_type, schema_version)] = await connection.fetch(query("event_at"), unknown)
         raise UnknownEventTypeError(event_type=event_type, schema_version=schema_version)

@@ -1,24 +1,28 @@
 """What the commands of the seen side do, and how they say it on a terminal."""
 
 import asyncio
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
+import orjson
 import structlog
 import typer
+from pydantic import JsonValue
 
 from ledger.bootstrap import open_ledger, open_ledger_when_ready
 from ledger.process import ExitCode, running_until
 from ledger.roles import start_up
 from ledger.settings import Settings, load_settings
+from projections.catalogue import load_catalogue
+from projections.conductor import Conductor
 from projections.progress import Phase, Progress
+from projections.projection import Projection
 from projections.projector import Projector
 from projections.rebuild import rebuild
-from projections.shipped import SHIPPED, find_projection
+from projections.reset import reset
 from projections.standing import read_standing
 from projections.verify import DIFFERENCES_MAX, verify
 
@@ -27,39 +31,54 @@ log = structlog.get_logger()
 _LINE_EVERY_SECONDS = 2.0
 
 Report = Callable[[Progress], None]
+Apps = Sequence[str] | None
 
 
-async def run_projector(stop: asyncio.Event, *, database_url: str | None) -> None:
+async def run_projector(stop: asyncio.Event, *, database_url: str | None, apps: Apps) -> None:
     """Run the projector until `stop` is set."""
-    settings = start_up(load_settings(database_url=database_url), role="projector")
+    settings = start_up(_settings(database_url, apps), role="projector")
+    catalogue = load_catalogue(settings.worker_apps)
     async with (
         open_ledger_when_ready(settings, stop) as ledger,
-        running_until(stop, Projector(ledger, SHIPPED).run()),
+        running_until(stop, Projector(ledger, catalogue.projections).run(), Conductor(ledger, catalogue).run()),
     ):
-        log.info("projector.started", projections=[projection.name for projection in SHIPPED])
+        log.info("projector.started", projections=list(catalogue.names))
     log.info("projector.stopped")
 
 
-async def show_status(database_url: str | None, *, as_json: bool) -> None:
-    """Print a line for each projection, or one JSON object."""
-    async with open_ledger(_settings(database_url)) as ledger:
-        standings = [await read_standing(ledger, projection) for projection in SHIPPED]
+def show_list(apps: Apps, *, as_json: bool) -> None:
+    """Print a line for each projection that there is."""
+    catalogue = load_catalogue(_settings(None, apps).worker_apps)
     if as_json:
-        shown = [{**asdict(one), "lag": one.lag.total_seconds()} for one in standings]
-        typer.echo(json.dumps({"projections": shown}))
+        _print_json([{"name": one.name, "version": one.version, "tables": list(one.tables)} for one in catalogue])
         return
-    for one in standings:
-        typer.echo(str(one))
+    for one in catalogue:
+        typer.echo(f"{one.name:<20} version {one.version:<4} tables {', '.join(one.tables)}")
 
 
-async def run_rebuild(name: str, database_url: str | None, *, as_json: bool) -> None:
-    """Rebuild one read model, and show how far it is."""
-    projection = find_projection(name)
-    async with open_ledger(_settings(database_url)) as ledger:
-        with _bar(name) if sys.stderr.isatty() else _lines(name) as report:
-            rebuilt = await rebuild(ledger, projection, report)
+async def show_status(database_url: str | None, apps: Apps, *, as_json: bool) -> None:
+    """Print a line for each projection."""
+    settings = _settings(database_url, apps)
+    catalogue = load_catalogue(settings.worker_apps)
+    async with open_ledger(settings) as ledger:
+        standings = [await read_standing(ledger, projection) for projection in catalogue]
     if as_json:
-        typer.echo(json.dumps({"name": name, **asdict(rebuilt)}))
+        _print_json([standing.facts() for standing in standings])
+        return
+    for standing in standings:
+        typer.echo(str(standing))
+
+
+async def run_rebuild(
+    name: str, database_url: str | None, apps: Apps, *, without_archived: bool, as_json: bool
+) -> None:
+    """Rebuild one read model, and show how far it is."""
+    settings, projection = _found(name, database_url, apps)
+    async with open_ledger(settings) as ledger:
+        with _bar(name) if sys.stderr.isatty() else _lines(name) as report:
+            rebuilt = await rebuild(ledger, projection, report, without_archived=without_archived)
+    if as_json:
+        _print_json({"name": name, **asdict(rebuilt)})
         return
     speed = rebuilt.events / rebuilt.seconds if rebuilt.seconds else 0.0
     typer.echo(
@@ -68,13 +87,25 @@ async def run_rebuild(name: str, database_url: str | None, *, as_json: bool) -> 
     )
 
 
-async def run_verify(name: str, database_url: str | None, *, as_json: bool) -> None:
+async def run_reset(name: str, database_url: str | None, apps: Apps, *, as_json: bool) -> None:
+    """Empty one read model and fold it again, and show how far it is."""
+    settings, projection = _found(name, database_url, apps)
+    async with open_ledger(settings) as ledger:
+        with _bar(name) if sys.stderr.isatty() else _lines(name) as report:
+            emptied = await reset(ledger, projection, report)
+    if as_json:
+        _print_json({"name": name, **asdict(emptied)})
+        return
+    typer.echo(f"reset {name}: folded from position 0 to {emptied.position} in {emptied.seconds:.1f} s")
+
+
+async def run_verify(name: str, database_url: str | None, apps: Apps, *, as_json: bool) -> None:
     """Verify one read model, and print where it differs."""
-    projection = find_projection(name)
-    async with open_ledger(_settings(database_url)) as ledger:
+    settings, projection = _found(name, database_url, apps)
+    async with open_ledger(settings) as ledger:
         differences = await verify(ledger, projection)
     if as_json:
-        typer.echo(json.dumps({"name": name, "differences": [asdict(one) for one in differences]}))
+        _print_json({"name": name, "equal": not differences, "differences": [asdict(one) for one in differences]})
     else:
         for difference in differences:
             typer.echo(str(difference))
@@ -86,6 +117,19 @@ async def run_verify(name: str, database_url: str | None, *, as_json: bool) -> N
         raise typer.Exit(ExitCode.FAILURE)
     if not as_json:
         typer.echo(f"{name} equals the fold of the ledger")
+
+
+def _found(name: str, database_url: str | None, apps: Apps) -> tuple[Settings, Projection]:
+    settings = _settings(database_url, apps)
+    return settings, load_catalogue(settings.worker_apps).find(name)
+
+
+def _settings(database_url: str | None, apps: Apps) -> Settings:
+    return load_settings(database_url=database_url, worker_apps=tuple(apps) if apps else None)
+
+
+def _print_json(answer: JsonValue) -> None:
+    typer.echo(orjson.dumps(answer).decode())
 
 
 @contextmanager
@@ -133,7 +177,3 @@ def _lines(name: str) -> Iterator[Report]:
         )
 
     yield report
-
-
-def _settings(database_url: str | None) -> Settings:
-    return load_settings(database_url=database_url)

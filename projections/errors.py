@@ -1,5 +1,8 @@
 """The errors of the seen side."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 from ledger.errors import LedgerError
 
 
@@ -18,6 +21,18 @@ class ReadModelMissingError(LedgerError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"the read model {name} does not exist: start a projector, or rebuild it")
+
+
+class ArchivedMonthsError(LedgerError):
+    """Months of the ledger are archived where the fold cannot read them, so their tasks would get lost."""
+
+    def __init__(self, *, name: str, months: Sequence[str]) -> None:
+        self.name = name
+        self.months = months
+        super().__init__(
+            f"the read model {name} would lose the tasks of {', '.join(months)}, which are archived: attach them "
+            "first, or rebuild it without (--without-archived)"
+        )
 
 
 class ReadModelVersionError(LedgerError):
@@ -77,3 +92,43 @@ class NotVerifiableError(LedgerError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(f"the projection {name} does not say how to compare two generations")
+
+
+class FoldFailedError(LedgerError):
+    """The code of a user's projection raised; what it raised is the cause, for the log only."""
+
+    def __init__(self, *, name: str, after: int, upto: int, error: str) -> None:
+        self.name = name
+        self.after = after
+        self.upto = upto
+        super().__init__(
+            f"the projection {name} raised {error} at the events after position {after} up to {upto}; "
+            "the projector's log has the details"
+        )
+
+
+class ForeignTableError(LedgerError):
+    """A projection has changed a table of another one; nothing of it was kept."""
+
+    def __init__(self, *, name: str, table: str) -> None:
+        self.name = name
+        self.table = table
+        super().__init__(f"the projection {name} must change its own tables only, and changed {table}")
+
+
+class RunNotFoundError(LedgerError):
+    """There is no run of this id; the oldest ones are forgotten."""
+
+    def __init__(self, run_id: UUID) -> None:
+        self.run_id = run_id
+        super().__init__(f"there is no run {run_id}")
+
+
+class RunOpenError(LedgerError):
+    """A projection has a run that has not ended, so it gets no other one."""
+
+    def __init__(self, *, name: str, act: str, run_id: UUID) -> None:
+        self.name = name
+        self.act = act
+        self.run_id = run_id
+        super().__init__(f"the projection {name} has an open run, {act} {run_id}: wait until it has ended")

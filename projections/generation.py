@@ -12,7 +12,7 @@ import asyncpg
 
 from ledger.queries import query
 from projections.errors import ReadModelMissingError, ReadModelVersionError
-from projections.projection import Projection
+from projections.projection import Projection, SqlProjection
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,13 @@ async def read_version(
     return int(match[1]) if match else 0
 
 
-async def make_missing_live(connection: asyncpg.Connection, projection: Projection) -> bool:
-    """Make an empty live generation where its tables or its checkpoint are missing; return whether they were."""
+async def make_missing_live(
+    connection: asyncpg.Connection, projection: Projection, *, timeout_seconds: float | None = None
+) -> bool:
+    """Make a live generation where its tables or its checkpoint are missing; return whether they were.
+
+    It is empty but for the tasks of months that are kept beside the log: only these will not be met again in it.
+    """
     name = LIVE.checkpoint_of(projection)
     async with connection.transaction(isolation="read_committed"):
         is_new = (await connection.execute(query("ensure_checkpoint"), name)).endswith(" 1")
@@ -82,6 +87,10 @@ async def make_missing_live(connection: asyncpg.Connection, projection: Projecti
         if not is_new and await read_version(connection, projection, LIVE) is not None:
             return False
         await make_tables(connection, projection, LIVE)
+        if isinstance(projection, SqlProjection):
+            await connection.execute(query("hold_log"))  # no month moves until the projector may begin
+            await enter(connection, projection, LIVE)
+            await projection.fold_kept_months(connection, timeout_seconds=timeout_seconds)
         for statement in projection.index_statements:
             await connection.execute(statement)
         await connection.execute(query("set_checkpoint"), name, 0)

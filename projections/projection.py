@@ -16,6 +16,7 @@ import asyncpg
 from ledger.codec import EVENT_TYPES
 from ledger.queries import query, sql_files
 from ledger.store.records import RecordedEvent
+from projections.errors import FoldFailedError, ForeignTableError
 
 EVENTS_MAX = 2**31 - 1
 
@@ -56,6 +57,10 @@ class Projection(Protocol):
     def schema_versions(self) -> Mapping[str, int]:
         """The event types that the fold knows, each with its newest schema version; it stops before any other."""
 
+    @property
+    def may_lag(self) -> bool:
+        """Whether nobody waits for it, so that events may gather for LEDGER_PROJECTOR_PAUSE_SECONDS."""
+
     async def fold(
         self, connection: asyncpg.Connection, *, after: int, upto: int, timeout_seconds: float | None = None
     ) -> None:
@@ -66,9 +71,9 @@ class Projection(Protocol):
 class SqlProjection:
     """A projection whose fold is one set-based statement over `batch`.
 
-    `batch` is a table of events in the order of task and version: task_id, version, position, type, data,
-    recorded_at, correlation_id. The statement must not care whether it gets a task's events in one batch or in
-    many: so it also folds the whole log, in ranges of tasks side by side.
+    `batch` is a table of events in the order of task and version: task_id, version, position, type, kind, queue,
+    data, recorded_at, correlation_id. The statement must not care whether it gets a task's events in one batch or
+    in many: so it also folds the whole log, in ranges of tasks side by side.
 
     `plain_statement` may fold the streams of an ordinary shape in a shorter way, where the tables have no row of
     their tasks yet: it takes the first task, the last one and a position, and returns the other tasks or NULL.
@@ -83,6 +88,7 @@ class SqlProjection:
     fold_statement: str
     plain_statement: str = ""
     difference_statement: str = ""
+    may_lag: bool = False
 
     async def fold(
         self, connection: asyncpg.Connection, *, after: int, upto: int, timeout_seconds: float | None = None
@@ -96,8 +102,24 @@ class SqlProjection:
     ) -> None:
         """Fold the whole streams from one task to another (both included), up to a position.
 
-        The tables have no row of these tasks yet.
+        The tables have no row of these tasks yet. Months that are kept beside the log are folded too.
         """
+        await self._fold_tasks_of_log(connection, first, last, upto, timeout_seconds)
+        await self._fold_kept_tasks(connection, first, last, upto, timeout_seconds)
+
+    async def fold_kept_months(self, connection: asyncpg.Connection, *, timeout_seconds: float | None) -> None:
+        """Fold the months that are kept beside the log, whose tasks no batch of the log will bring."""
+        await self._fold_kept_tasks(connection, UUID(int=0), UUID(int=2**128 - 1), 2**63 - 1, timeout_seconds)
+
+    async def _fold_kept_tasks(
+        self, connection: asyncpg.Connection, first: UUID, last: UUID, upto: int, timeout_seconds: float | None
+    ) -> None:
+        statement = _complete("batch_of_kept_tasks", self.fold_statement)
+        await connection.execute(statement, first, last, upto, timeout=timeout_seconds)
+
+    async def _fold_tasks_of_log(
+        self, connection: asyncpg.Connection, first: UUID, last: UUID, upto: int, timeout_seconds: float | None
+    ) -> None:
         if not self.plain_statement:
             statement = _complete("batch_of_tasks", self.fold_statement)
             await connection.execute(statement, first, last, upto, timeout=timeout_seconds)
@@ -128,6 +150,7 @@ class PythonProjection:
     apply: Apply
     index_statements: Sequence[str] = ()
     difference_statement: str = ""
+    may_lag: bool = False
     schema_versions: Mapping[str, int] = field(
         default_factory=lambda: {topic: event_class.class_version for topic, event_class in EVENT_TYPES.items()}
     )
@@ -135,9 +158,27 @@ class PythonProjection:
     async def fold(
         self, connection: asyncpg.Connection, *, after: int, upto: int, timeout_seconds: float | None = None
     ) -> None:
-        """Hand the events between two positions to `apply`."""
+        """Hand the events between two positions to `apply`.
+
+        Raises:
+            FoldFailedError: it raised something that is not the database's.
+            ForeignTableError: it changed a table of another projection.
+        """
         rows = await connection.fetch(query("read_log"), after, upto, EVENTS_MAX, timeout=timeout_seconds)
-        await self.apply(connection, [RecordedEvent(*row) for row in rows])
+        before = await self._foreign_changes(connection)
+        try:
+            await self.apply(connection, [RecordedEvent(*row) for row in rows])
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            raise
+        except Exception as error:
+            raise FoldFailedError(name=self.name, after=after, upto=upto, error=type(error).__name__) from error
+        for table, changes in (await self._foreign_changes(connection)).items():
+            if changes > before.get(table, 0):
+                raise ForeignTableError(name=self.name, table=table)
+
+    async def _foreign_changes(self, connection: asyncpg.Connection) -> dict[str, int]:
+        rows = await connection.fetch(query("changes_of_foreign_tables"), list(self.tables))
+        return {row["name"]: row["changes"] for row in rows}
 
 
 @cache

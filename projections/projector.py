@@ -1,21 +1,31 @@
 """The projector: folds the log after each projection's checkpoint into the read model, batch by batch."""
 
+import asyncio
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
+import asyncpg
 import structlog
 
 from ledger.bootstrap import Ledger
-from ledger.errors import ConfigurationError, LedgerError
+from ledger.errors import ConfigurationError, LedgerError, StoreUnavailableError
 from ledger.leader import together
 from ledger.outage import Outage
+from ledger.queries import query
 from ledger.subscription import Subscription, subscribe
 from projections.batch import fold_next_batch
-from projections.errors import ReadModelMissingError, ReadModelVersionError
+from projections.errors import FoldFailedError, ReadModelMissingError, ReadModelVersionError
 from projections.generation import LIVE, make_missing_live
-from projections.projection import Projection
+from projections.halt import forget_error, note_error
+from projections.projection import Projection, SqlProjection
 from projections.rebuild import rebuild
 
 log = structlog.get_logger()
+
+# A read model that is made anew begins with the months beside the log, in one statement.
+_MAKE_SECONDS_MAX = 6 * 3600.0
 
 
 class Projector:
@@ -28,6 +38,8 @@ class Projector:
         self._ledger = ledger
         self._projections = projections
         self._batch_size_max = ledger.settings.projector_batch_size_max
+        self._turn = asyncio.Lock()
+        self._noted = {projection.name for projection in projections}  # by an earlier process, perhaps
 
     async def run_once(self) -> int:
         """Fold the next batch into each read model and return how many events that were.
@@ -54,6 +66,8 @@ class Projector:
         outage = Outage(f"projector:{projection.name}", retry_seconds_max=settings.broker_retry_seconds_max)
         while True:
             try:
+                if projection.may_lag:
+                    await self._follow_at_leisure(projection, outage)
                 async with subscribe(
                     self._ledger.store, poll_interval_seconds=settings.poll_interval_seconds
                 ) as subscription:
@@ -63,22 +77,59 @@ class Projector:
             except ReadModelVersionError as error:
                 await self._bring_up_to_date(projection, error, outage)
             except LedgerError as error:
-                await outage.wait(error)
+                await self._stopped_by(error, projection, outage)
+            except Exception as error:  # noqa: BLE001 - the others go on: nobody knows what a projection of a user's own raises
+                await self._stopped_by(error, projection, outage)
 
     async def _follow(self, projection: Projection, subscription: Subscription, outage: Outage) -> None:
         while True:
             events = await self._fold_or_make(projection)
-            outage.end()
+            await self._went_on(projection, outage)
             if events == 0:
                 await subscription.wait()
+
+    async def _went_on(self, projection: Projection, outage: Outage) -> None:
+        outage.end()
+        if projection.name in self._noted:
+            await forget_error(self._ledger, projection)
+            self._noted.discard(projection.name)
+
+    async def _stopped_by(self, error: Exception, projection: Projection, outage: Outage) -> None:
+        if isinstance(error, FoldFailedError) and not outage.is_on:
+            log.error("projection.raised", projection=projection.name, exc_info=error.__cause__)
+        position = None
+        if not isinstance(error, StoreUnavailableError):
+            self._noted.add(projection.name)
+            with suppress(LedgerError):
+                position = await note_error(self._ledger, projection, error)
+        await outage.wait(error, position=position)
+
+    async def _follow_at_leisure(self, projection: Projection, outage: Outage) -> NoReturn:
+        # Whoever waits for a read model waits for one that does not lag. So the others let events gather, fold one
+        # at a time, and rest as long as they worked while they are far behind.
+        folded_upto = -1
+        while True:
+            horizon = await self._ledger.store.safe_position()
+            rest_seconds = self._ledger.settings.projector_pause_seconds
+            if horizon != folded_upto:
+                async with self._turn:
+                    began_at = time.monotonic()
+                    events = await self._fold_or_make(projection)
+                if events == self._batch_size_max:
+                    rest_seconds = time.monotonic() - began_at
+                else:
+                    folded_upto = horizon
+            await self._went_on(projection, outage)
+            await asyncio.sleep(rest_seconds)
 
     async def _fold_or_make(self, projection: Projection) -> int:
         try:
             return await self._fold(projection)
         except ReadModelMissingError:
             async with self._ledger.database.connection() as connection:
-                if await make_missing_live(connection, projection):
+                if await make_missing_live(connection, projection, timeout_seconds=_MAKE_SECONDS_MAX):
                     log.info("read_model.made", projection=projection.name, version=projection.version)
+                    await _warn_of_archived(connection, projection)
             return await self._fold(projection)
 
     async def _fold(self, projection: Projection) -> int:
@@ -97,13 +148,15 @@ class Projector:
         self, projection: Projection, error: ReadModelVersionError, outage: Outage
     ) -> None:
         if not error.is_older:
-            await outage.wait(error)  # a newer release is being rolled out: its projectors take over
+            await self._stopped_by(
+                error, projection, outage
+            )  # a newer release is being rolled out: its projectors take over
             return
         log.info("read_model.outdated", projection=projection.name, made_by=error.made_by)
         try:
             rebuilt = await rebuild(self._ledger, projection)
         except LedgerError as rebuild_error:
-            await outage.wait(rebuild_error)
+            await self._stopped_by(rebuild_error, projection, outage)
             return
         log.info(
             "read_model.rebuilt",
@@ -111,4 +164,12 @@ class Projector:
             version=projection.version,
             events=rebuilt.events,
             seconds=round(rebuilt.seconds, 3),
+        )
+
+
+async def _warn_of_archived(connection: asyncpg.Connection, projection: Projection) -> None:
+    rows = await connection.fetch(query("months_out_of_reach"), not isinstance(projection, SqlProjection))
+    if rows:
+        log.warning(
+            "read_model.archived_months_missing", projection=projection.name, months=[row[0] for row in rows]
         )

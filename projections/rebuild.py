@@ -16,7 +16,12 @@ from ledger.errors import StoreRefusedError, UnknownEventTypeError
 from ledger.leader import leading, together
 from ledger.queries import query
 from projections.batch import fold_next_batch
-from projections.errors import ReadModelOutOfStepError, RebuildInProgressError
+from projections.errors import (
+    ArchivedMonthsError,
+    FoldFailedError,
+    ReadModelOutOfStepError,
+    RebuildInProgressError,
+)
 from projections.generation import NEXT, analyze_tables, drop_past, enter
 from projections.progress import Phase, Progress, ProgressMeter
 from projections.projection import Projection, SqlProjection
@@ -28,6 +33,7 @@ from projections.swap import swap
 STEP_SECONDS_MAX = 6 * 3600.0
 _CATCH_UP_EVENTS_MAX = 20_000
 _HOPELESS = (
+    FoldFailedError,
     UnknownEventTypeError,
     ReadModelOutOfStepError,
     StoreRefusedError,
@@ -64,12 +70,15 @@ async def rebuild(
     progress: Callable[[Progress], None] = lambda _progress: None,
     *,
     effort: Effort | None = None,
+    without_archived: bool = False,
 ) -> Rebuilt:
     """Fold the whole ledger into a new generation, and make that the live one.
 
-    `progress` is called after each step.
+    `progress` is called after each step. Months that are kept beside the log are folded too; of those whose tables
+    were dropped the tasks would get lost, so that has to be asked for (`without_archived`).
 
     Raises:
+        ArchivedMonthsError: there are archived months that it cannot fold.
         RebuildInProgressError: another process rebuilds or verifies this read model.
         ReadModelBusyError: readers held on to the old generation all the time.
         UnknownEventTypeError: the ledger has an event that the projection does not know.
@@ -79,11 +88,15 @@ async def rebuild(
     async with leading(ledger.database, rebuild_role(projection)) as connection:
         if connection is None:
             raise RebuildInProgressError(projection.name)
+        if not without_archived:
+            await _refuse_out_of_reach(connection, projection)
         await drop_past(connection)  # of a rebuild that ended between its swap and this
         try:
             await _make(ledger, connection, projection, meter=meter, effort=effort or Effort())
             await _catch_up(ledger, connection, projection, meter)
             meter.enter(Phase.SWAPPING)
+            if not without_archived:
+                await _refuse_out_of_reach(connection, projection)  # a month may have been dropped meanwhile
             swapped = await swap(connection, projection)
         except _HOPELESS:
             await forget_steps(connection, projection)
@@ -92,6 +105,13 @@ async def rebuild(
         await drop_past(connection)
     meter.enter(Phase.DONE)
     return Rebuilt(meter.events_done, swapped.position, meter.seconds, swapped.seconds)
+
+
+async def _refuse_out_of_reach(connection: asyncpg.Connection, projection: Projection) -> None:
+    reads_kept_months = isinstance(projection, SqlProjection)
+    rows = await connection.fetch(query("months_out_of_reach"), not reads_kept_months)
+    if rows:
+        raise ArchivedMonthsError(name=projection.name, months=[row[0] for row in rows])
 
 
 async def _make(

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pydantic import JsonValue
+
 from ledger.bootstrap import Ledger
 from ledger.queries import query
 from projections.generation import LIVE, read_version
+from projections.halt import Halt, read_halt
 from projections.projection import Projection
 
 
@@ -20,6 +23,7 @@ class Standing:
         horizon: the position up to which the log is complete.
         events_behind: how many events it has not folded yet.
         lag: how long ago the first of them was recorded; zero where there is none.
+        halt: why it does not go on; None where it does.
     """
 
     name: str
@@ -29,15 +33,38 @@ class Standing:
     horizon: int
     events_behind: int
     lag: timedelta
+    tables: tuple[str, ...] = ()
+    halt: Halt | None = None
 
     def __str__(self) -> str:
+        halted = "" if self.halt is None else f", error after position {self.halt.position}: {self.halt.error}"
         if self.made_by is None or self.position is None:
-            return f"{self.name}: not made yet (horizon {self.horizon})"
+            return f"{self.name}: not made yet (horizon {self.horizon}){halted}"
         outdated = "" if self.made_by == self.version else f", made by version {self.made_by}: rebuild it"
         return (
             f"{self.name}: version {self.version}{outdated}, position {self.position} of {self.horizon}, "
-            f"{self.events_behind} events behind, lag {self.lag.total_seconds():.3f} s"
+            f"{self.events_behind} events behind, lag {self.lag.total_seconds():.3f} s{halted}"
         )
+
+    def facts(self) -> dict[str, JsonValue]:
+        """Return it for a program to read."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "made_by": self.made_by,
+            "position": self.position,
+            "horizon": self.horizon,
+            "events_behind": self.events_behind,
+            "lag_seconds": self.lag.total_seconds(),
+            "tables": list(self.tables),
+            "error": None
+            if self.halt is None
+            else {
+                "position": self.halt.position,
+                "error": self.halt.error,
+                "recorded_at": self.halt.recorded_at.isoformat(),
+            },
+        }
 
 
 async def read_standing(ledger: Ledger, projection: Projection) -> Standing:
@@ -58,4 +85,6 @@ async def read_standing(ledger: Ledger, projection: Projection) -> Standing:
         horizon=horizon,
         events_behind=0 if row is None else row["events_behind"],
         lag=(None if row is None else row["lag"]) or timedelta(),
+        tables=projection.tables,
+        halt=await read_halt(ledger, projection),
     )

@@ -26,6 +26,7 @@ from ledger.errors import (
     UnknownEventTypeError,
 )
 from ledger.messages import incoming
+from ledger.payloads.vault import PayloadVault
 from ledger.queues.policies import QueuePolicies
 from ledger.settings import Settings
 from ledger.store.connection import Database
@@ -33,6 +34,7 @@ from ledger.store.port import EventStore
 from worker.attempt import Attempt
 from worker.claims import Claims
 from worker.heartbeat import Heartbeat
+from worker.payload_keys import PayloadKeys
 from worker.registry import Registry
 from worker.roster import Member, PostgresRoster, Roster, RunningAttempt
 from worker.store_outage import StoreOutage
@@ -68,6 +70,10 @@ class WorkerLedger(Protocol):
         """What is set for the queues."""
 
     @property
+    def vault(self) -> PayloadVault:
+        """The keys of erasable tasks."""
+
+    @property
     def database(self) -> Database | None:
         """The database that holds the roster, unless the worker is given another one."""
 
@@ -101,6 +107,7 @@ class Worker:
             worker_id=self._member.worker_id,
             is_running=lambda task_id, attempt: (task_id, attempt) in self._running,
         )
+        self._keys = PayloadKeys(ledger.vault, self._outage)
         self._workshop = furnished(
             settings,
             ledger.store,
@@ -223,6 +230,7 @@ class Worker:
         claim = await self._claims.claim(incoming(body))
         if claim is None:
             return None
+        claim = await self._keys.unlocked(claim)
         attempt = Attempt(claim, self._workshop)
         self._running.add((claim.task.id, claim.attempt), attempt)
         return attempt

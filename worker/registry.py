@@ -5,15 +5,13 @@ a decorator at the top of a user's module has nothing else to register in. Every
 argument, and tests make their own.
 """
 
-import importlib
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import JsonValue
 
+from ledger.apps import import_app
 from ledger.errors import ConfigurationError, HandlerNotFoundError, InvalidValueError
 from ledger.specification import TaskSpecification, check_specification
 from worker.context import TaskContext
@@ -174,20 +172,6 @@ def load_registry(apps: Iterable[str]) -> Registry:
             process; the sentence names it and says why.
     """
     for app in apps:
-        _make_importable(Path.cwd())
-        try:
-            importlib.import_module(app)
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            raise ConfigurationError(
-                f"the app {app!r} (--app, LEDGER_APPS) cannot be imported: {type(error).__name__}: {error}"
-            ) from error
+        import_app(app)
     default_registry.check()
     return default_registry
-
-
-def _make_importable(directory: Path) -> None:
-    # `python -m` does it by itself; an installed command looks only where packages are installed.
-    if str(directory) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, str(directory))

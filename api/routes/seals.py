@@ -28,7 +28,7 @@ class SealRoutes:
         app.add_api_route("/seals", self.list, tags=_TAGS, response_model=SealPage, responses=problems(400, 503))
         app.add_api_route(
             "/tasks/{task_id}/evidence", self.evidence, tags=_TAGS, response_model=Evidence,
-            responses=problems(400, 404, 503),
+            responses=problems(400, 404, 410, 503),
         )  # fmt: skip
 
     async def list(self, asked: Annotated[SealsQuery, Query()]) -> JsonResponse:

@@ -15,6 +15,7 @@ from api.schemas import POSITION_MAX, StreamQuery
 from api.tail import Tail
 from ledger.bootstrap import Ledger
 from ledger.errors import TaskNotFoundError
+from ledger.payloads.opening import Opening
 
 RESUME_HEADER = "Last-Event-ID"
 After = Annotated[
@@ -30,13 +31,14 @@ class StreamRoutes:
         self._settings = ledger.settings
         self._database = ledger.database
         self._store = ledger.store
+        self._opening = Opening(ledger.vault)
         self._tail = tail
         self._places = Places(ledger.settings.streams_max, setting="LEDGER_STREAMS_MAX")
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
         for path, endpoint, statuses in (
-            ("/tasks/{task_id}/stream", self.stream_task, (400, 404, 503)),
+            ("/tasks/{task_id}/stream", self.stream_task, (400, 404, 410, 503)),
             ("/events/stream", self.stream_log, (400, 503)),
         ):
             app.add_api_route(
@@ -55,6 +57,7 @@ class StreamRoutes:
         """
         position = _resumed(request, after)
         if not await self._store.heads([task_id]):
+            await self._store.read_stream(task_id, limit=1)  # says so where it is archived
             raise TaskNotFoundError(task_id)
         return self._stream(EventFilter(task_id=task_id), position or 0)
 
@@ -67,7 +70,9 @@ class StreamRoutes:
     def _stream(self, wanted: EventFilter, after: int | None) -> EventStream:
         feed = EventFeed(self._database, self._tail, wanted, after=after)
         heartbeat_seconds = self._settings.stream_heartbeat_seconds
-        return EventStream(feed, self._tail, self._places, heartbeat_seconds=heartbeat_seconds)
+        return EventStream(
+            feed, self._tail, self._places, heartbeat_seconds=heartbeat_seconds, opening=self._opening
+        )
 
 
 def _resumed(request: Request, after: int | None) -> int | None:

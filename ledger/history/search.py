@@ -71,12 +71,26 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchivedPart:
+    """A month that has left the log: its events had positions between these, others may have some too."""
+
+    month: str
+    first_position: int
+    last_position: int
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class LogRead:
-    """What a read of the log found; up to `next_after` it was searched, up to `horizon` it can be."""
+    """What a read of the log found; up to `next_after` it was searched, up to `horizon` it can be.
+
+    `archived` are the months that have left the part of the log that was searched.
+    """
 
     events: Sequence[RecordedEvent]
     next_after: int
     horizon: int
+    archived: Sequence[ArchivedPart] = ()
 
 
 class LogSearch:
@@ -102,7 +116,14 @@ class LogSearch:
         stretch = await self.stretch(asked, after=after, upto=horizon)
         found = Found([], None) if stretch is None else await self.forwards(asked, stretch, limit=limit)
         searched = horizon if found.rest is None else found.rest.after
-        return LogRead(found.events, max(after, searched), horizon)
+        archived = await self.archived(Stretch(after, searched))
+        return LogRead(found.events, max(after, searched), horizon, archived)
+
+    async def archived(self, stretch: Stretch) -> Sequence[ArchivedPart]:
+        """Return the months that have left a stretch of the log."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(query("archived_between"), stretch.after, stretch.upto)
+        return [ArchivedPart(*row) for row in rows]
 
     async def history(self, task_id: UUID, *, after_version: int, limit: int) -> tuple[list[RecordedEvent], bool]:
         """Return the next events of a task after a version, oldest first, and whether these are all of them."""

@@ -30,6 +30,10 @@ def verify(
         int, typer.Option("--from", min=0, help="Begin with the seal that covers this position.")
     ] = 0,
     against: Against = None,
+    archives: Annotated[
+        Path | None,
+        typer.Option("--archive", metavar="DIR", help="Where the files of archived months are: prove these too."),
+    ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option("--bundle", metavar="FILE", help="Check the evidence of a task, without a database."),
@@ -42,7 +46,10 @@ def verify(
     if bundle is not None:
         run_command(run_verify_bundle(bundle, against=against, as_json=as_json))
         return
-    run_command(run_verify(database_url, from_position=from_position, against=against, as_json=as_json))
+    run = run_verify(
+        database_url, from_position=from_position, against=against, archives=archives, as_json=as_json
+    )
+    run_command(run)
 
 
 @app.command()
@@ -53,11 +60,14 @@ def evidence(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Where to write it; else standard output.")
     ] = None,
+    with_key: Annotated[
+        bool, typer.Option("--with-key", help="With the key that opens the payloads of an erasable task.")
+    ] = False,
 ) -> None:
     """Write the events of a task with their proofs and seals, for `verify --bundle`."""
     from ledger.seals.commands import run_evidence  # noqa: PLC0415 - keeps `--help` fast
 
-    run_command(run_evidence(task_id, database_url=database_url, output=output))
+    run_command(run_evidence(task_id, database_url=database_url, output=output, with_key=with_key))
 
 
 @seals.command()

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -23,14 +24,24 @@ from ledger.seals.verification import Report, Verdict, Verifier
 from ledger.settings import Settings, load_settings
 
 
-async def run_verify(database_url: str | None, *, from_position: int, against: Path | None, as_json: bool) -> None:
+async def run_verify(
+    database_url: str | None,
+    *,
+    from_position: int,
+    against: Path | None,
+    archives: Path | None,
+    as_json: bool,
+) -> None:
     """Print what is proven of the ledger, and end with exit code 1 where something is not what was sealed."""
     async with open_ledger(_settings(database_url)) as ledger:
         with _progress() as report:
             verifier = Verifier(ledger, report)
-            verdict = await verifier.verify(from_position=from_position)
+            verdict = await verifier.verify(from_position=from_position, archives=archives)
             if verdict.is_proven and against is not None:
                 verdict = replace(verdict, difference=await verifier.compare(read_seals_file(against)))
+    if not as_json:
+        for months in verdict.unverified:
+            typer.echo(f"archived, not verified: {months}")
     _print(verdict, _sentence(verdict), as_json=as_json)
 
 
@@ -41,10 +52,18 @@ async def run_verify_bundle(bundle: Path, *, against: Path | None, as_json: bool
     _print(verdict, _sentence_of_bundle(verdict, is_anchored=against is not None), as_json=as_json)
 
 
-async def run_evidence(task_id: UUID, *, database_url: str | None, output: Path | None) -> None:
-    """Write the evidence of a task."""
+async def run_evidence(
+    task_id: UUID, *, database_url: str | None, output: Path | None, with_key: bool = False
+) -> None:
+    """Write the evidence of a task; with the key of an erasable one as `payload_key`, in base64.
+
+    Raises:
+        PayloadKeyMissingError: the task has none, or not any more, or this process cannot have it.
+    """
     async with open_ledger(_settings(database_url)) as ledger:
         gathered = await gather_evidence(ledger, task_id)
+        if with_key:
+            gathered["payload_key"] = b64encode(await ledger.vault.key_of(task_id)).decode("ascii")
     with _writing(output) as file:
         file.write(orjson.dumps(gathered, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
 
@@ -72,6 +91,7 @@ def _print(verdict: Verdict | BundleVerdict, sentence: str, *, as_json: bool) ->
 def _sentence(verdict: Verdict) -> str:
     proven = f"{_counted(verdict.events, 'event')} in {_counted(verdict.seals, 'seal')} proven"
     erased = f", {_counted(verdict.erased, 'payload')} of them erased" if verdict.erased else ""
+    erased += f", {_counted(verdict.archived, 'event')} of them archived" if verdict.archived else ""
     unsealed = f"; {_counted(verdict.unsealed, 'event')} after that not sealed yet" if verdict.unsealed else ""
     return f"{proven}{erased}, up to position {verdict.upto}{unsealed}"
 

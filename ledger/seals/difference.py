@@ -11,6 +11,7 @@ class DifferenceKind(StrEnum):
     REMOVED = "removed"
     INSERTED = "inserted"
     SEAL = "seal"
+    ARCHIVE = "archive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class Difference:
     """The first event that is not what was sealed, or the first seal that is not what was made.
 
     Attributes:
-        kind: changed, removed, inserted, or that a seal itself is not right.
+        kind: changed, removed, inserted, or that a seal or an archive itself is not right.
         sentence: the same for a person.
         seal: the seal that covers it, or that is wrong.
         position: of the event; None where the seal is wrong.
@@ -61,3 +62,9 @@ def wrong_seal(seal: int | None, reason: str) -> Difference:
     """Return that a seal is not right, and why."""
     sentence = f"seal {seal} is not right: {reason}" if seal is not None else reason
     return Difference(kind=DifferenceKind.SEAL, sentence=sentence, seal=seal)
+
+
+def wrong_archive(month: str, reason: str, *, seal: int | None = None) -> Difference:
+    """Return that the record of an archive, or its file, is not right, and why."""
+    sentence = f"the archive of {month} is not right: {reason}"
+    return Difference(kind=DifferenceKind.ARCHIVE, sentence=sentence, seal=seal)

@@ -9,6 +9,9 @@ An event has the members of its entry (ledger.seals.leaf), its times as RFC 3339
 JSON *text* (so that no parser changes a number), null where the payload was erased, and null for a proof where no
 seal covers it yet. The seals are those that the proofs need, and the chain from the first of them to the
 newest, or as much of it as LINKS_MAX: where links are left out, compare with seals that were exported.
+
+The payloads of an erasable task hold ciphertext, as the ledger does (ledger.payloads.cipher has the format);
+`payload_key`, in base64 and only where it was asked for, opens it.
 """
 
 import asyncio
@@ -25,6 +28,7 @@ from ledger.queries import query
 from ledger.seals.leaf import COLUMNS, canonical_text, is_erased, moment_of, payload_digest
 from ledger.seals.merkle import inclusion_paths
 from ledger.seals.seal import Leaf, Seal, newest_seal, read_seal_leaves, read_seals
+from ledger.store.archived import refuse_archived
 
 FORMAT = "task-ledger.evidence"
 FORMAT_VERSION = 1
@@ -36,6 +40,7 @@ async def gather_evidence(ledger: Ledger, task_id: UUID) -> dict[str, object]:
     """Return the evidence of a task, as JSON; what it proves is for ledger.seals.bundle to say.
 
     Raises:
+        TaskArchivedError: its month was archived, and its table dropped: attach it for the evidence.
         TaskNotFoundError: there is no such task.
         StoreUnavailableError: the database is out of reach.
     """
@@ -43,6 +48,7 @@ async def gather_evidence(ledger: Ledger, task_id: UUID) -> dict[str, object]:
         newest = await newest_seal(connection)  # first: a seal that comes meanwhile counts for none of the events
         rows = await connection.fetch(query("read_task_leaf_rows"), task_id)
         if not rows:
+            await refuse_archived(connection, task_id)
             raise TaskNotFoundError(task_id)
         sealed = await _sealed(connection, [row["position"] for row in rows], newest)
         proofs: dict[int, Mapping[str, object]] = {}

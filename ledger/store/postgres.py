@@ -11,6 +11,7 @@ import asyncpg
 from ledger.errors import StoreRefusedError, WrongExpectedVersionError
 from ledger.queries import query
 from ledger.settings import Settings
+from ledger.store.archived import refuse_archived
 from ledger.store.batcher import AppendBatcher, AppendRequest
 from ledger.store.connection import Database, translated
 from ledger.store.enlisted import append_in, columns_of, enlisted, is_partial
@@ -122,9 +123,11 @@ class PostgresEventStore:
     async def read_stream(
         self, task_id: UUID, *, after_version: int = 0, limit: int | None = None
     ) -> list[RecordedEvent]:
-        """Return the events of one task after a version."""
+        """Return the events of one task after a version; raises TaskArchivedError where its month left the log."""
         async with self._database.connection() as connection:
             rows = await connection.fetch(query("read_stream"), task_id, after_version, limit)
+            if not rows:
+                await refuse_archived(connection, task_id)
         return [RecordedEvent(*row) for row in rows]
 
     async def read_streams(self, task_ids: Sequence[UUID]) -> dict[UUID, list[RecordedEvent]]:

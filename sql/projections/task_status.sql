@@ -127,7 +127,8 @@ USING (
                max(version) AS version,
                max(position) AS position,
                max(correlation_id) FILTER (WHERE version = 1) AS correlation_id,
-               max(version) FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded'))
+               max(version) FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded',
+                                                         'task.erased'))
                    AS moved,
                max(version) FILTER (WHERE type IN ('task.submitted', 'task.retried')) AS reset,
                max(version) FILTER (WHERE type = 'task.started') AS started,
@@ -329,5 +330,8 @@ SELECT coalesce(expected.task_id, found.task_id)::text AS task, difference.name,
          JOIN jsonb_each_text(to_jsonb(found)) AS got ON got.key = wanted.key
         WHERE got.value IS DISTINCT FROM wanted.value) AS difference
  WHERE expected IS DISTINCT FROM found
+   AND NOT EXISTS (  -- nobody can tell any more what the tasks of these months came to
+       SELECT FROM ledger.archived_months AS archive
+        WHERE archive.is_dropped AND found.task_id >= archive.least_task_id AND found.task_id < archive.beyond_task_id)
  ORDER BY task, name
  LIMIT $1;

@@ -21,7 +21,9 @@ HAVING count(*) > 1
 -- other table that is only ever added to.
 SELECT relation.oid::regclass::text AS id, 'a trigger is missing or disabled' AS found
   FROM pg_class AS relation
- WHERE relation.oid IN (SELECT relid FROM pg_partition_tree('ledger.events'))
+ WHERE relation.oid IN (SELECT relid FROM pg_partition_tree('ledger.events')
+                         UNION ALL
+                        SELECT relid FROM pg_partition_tree('archive.events'))
    AND (SELECT count(*) FROM pg_trigger AS guard
          WHERE guard.tgrelid = relation.oid AND guard.tgenabled = 'A'
            AND guard.tgname IN ('mark_append', 'refuse_change')) < 2
@@ -30,7 +32,10 @@ SELECT relation.oid::regclass::text, 'the trigger that refuses every change is m
   FROM pg_class AS relation
  WHERE relation.oid IN ('ledger.stale_writes'::regclass, 'ledger.queue_changes'::regclass,
                         'ledger.schedule_changes'::regclass, 'ledger.dead_letters'::regclass,
-                        'ledger.dead_letter_acts'::regclass, 'ledger.seals'::regclass)
+                        'ledger.dead_letter_acts'::regclass, 'ledger.seals'::regclass,
+                        'ledger.webhook_changes'::regclass, 'ledger.erasures'::regclass,
+                        'ledger.archives'::regclass, 'ledger.archive_shares'::regclass,
+                        'ledger.archive_acts'::regclass)
    AND NOT EXISTS (SELECT FROM pg_trigger AS guard
                     WHERE guard.tgrelid = relation.oid AND guard.tgenabled = 'A' AND guard.tgname = 'refuse_change')
  ORDER BY 1
@@ -148,12 +153,45 @@ SELECT number::text AS id, 'it does not follow the seal before it' AS found
  LIMIT $1;
 
 -- name: miscounted_seals
--- Invariant 7: as many events as were sealed are there.
+-- Invariant 7: as many events as were sealed are there, or in the records of archives.
 SELECT seal.number::text AS id, format('%s events were sealed, %s are there', seal.events, present.events) AS found
   FROM ledger.seals AS seal
  CROSS JOIN LATERAL (
-       SELECT count(*) AS events FROM ledger.events
-        WHERE position > seal.after_position AND position <= seal.upto_position) AS present
+       SELECT (SELECT count(*) FROM ledger.events
+                WHERE position > seal.after_position AND position <= seal.upto_position)
+              + (SELECT coalesce(sum(share.events), 0)
+                   FROM ledger.archive_shares AS share
+                   JOIN ledger.archived_months AS archive ON archive.id = share.archive_id
+                  WHERE share.seal = seal.number) AS events) AS present
  WHERE seal.events <> present.events
  ORDER BY seal.number
+ LIMIT $1;
+
+-- name: keyless_payloads
+-- Invariant 8: an erasable task has its key, or a tombstone that says who destroyed it.
+SELECT submission.task_id::text AS id, 'its payload has neither a key nor a tombstone' AS found
+  FROM ledger.events AS submission
+ WHERE submission.version = 1 AND submission.data -> 'erasable' = 'true'
+   AND NOT EXISTS (SELECT FROM ledger.payload_keys AS kept WHERE kept.task_id = submission.task_id)
+   AND NOT EXISTS (SELECT FROM ledger.erasures AS erasure WHERE erasure.task_id = submission.task_id)
+ ORDER BY submission.task_id
+ LIMIT $1;
+
+-- name: undestroyed_keys
+-- Invariant 8: an erased task has no key left.
+SELECT task_id::text AS id, 'it was erased, and its key is still there' AS found
+  FROM ledger.erasures
+  JOIN ledger.payload_keys USING (task_id)
+ ORDER BY task_id
+ LIMIT $1;
+
+-- name: unrecorded_erasures
+-- Invariant 8: an erasure stands in the stream of its task, and the stream's in the tombstones.
+SELECT coalesce(erasure.task_id, event.task_id)::text AS id,
+       CASE WHEN event.task_id IS NULL THEN 'its stream does not say that it was erased'
+            ELSE 'its stream says that it was erased, and there is no tombstone' END AS found
+  FROM ledger.erasures AS erasure
+  FULL JOIN (SELECT task_id FROM ledger.events WHERE type = 'task.erased') AS event ON event.task_id = erasure.task_id
+ WHERE erasure.task_id IS NULL OR event.task_id IS NULL
+ ORDER BY 1
  LIMIT $1;

@@ -1,7 +1,7 @@
 -- name: batch_of_positions
 -- The beginning of a fold statement: the batch between two positions. The upper one comes from safe_position().
 WITH batch AS (
-    SELECT task_id, version, position, type, data, recorded_at, correlation_id
+    SELECT task_id, version, position, type, kind, queue, data, recorded_at, correlation_id
       FROM ledger.events
      WHERE position > $1 AND position <= $2
      ORDER BY task_id, version
@@ -10,8 +10,18 @@ WITH batch AS (
 -- name: batch_of_tasks
 -- The beginning of a fold statement: the whole streams of a range of tasks, up to a position.
 WITH batch AS (
-    SELECT task_id, version, position, type, data, recorded_at, correlation_id
+    SELECT task_id, version, position, type, kind, queue, data, recorded_at, correlation_id
       FROM ledger.events
+     WHERE task_id >= $1 AND task_id <= $2 AND position <= $3
+     ORDER BY task_id, version
+)
+
+-- name: batch_of_kept_tasks
+-- The same of months that are kept beside the log. It comes second in its transaction: the first one holds on to the
+-- log, so no month moves in between.
+WITH batch AS (
+    SELECT task_id, version, position, type, kind, queue, data, recorded_at, correlation_id
+      FROM archive.events
      WHERE task_id >= $1 AND task_id <= $2 AND position <= $3
      ORDER BY task_id, version
 )
@@ -19,7 +29,7 @@ WITH batch AS (
 -- name: batch_of_streams
 -- The beginning of a fold statement: the whole streams of these tasks, up to a position.
 WITH batch AS (
-    SELECT task_id, version, position, type, data, recorded_at, correlation_id
+    SELECT task_id, version, position, type, kind, queue, data, recorded_at, correlation_id
       FROM ledger.events
      WHERE task_id = ANY ($1::uuid[]) AND position <= $2
      ORDER BY task_id, version
@@ -103,14 +113,23 @@ SELECT type, schema_version FROM ledger.events WHERE position = $1;
 -- name: count_events_by_type
 -- What a rebuild has before it.
 SELECT type, schema_version, count(*) AS events
-  FROM ledger.events
- WHERE position <= $1
+  FROM (SELECT type, schema_version FROM ledger.events WHERE position <= $1
+        UNION ALL
+        SELECT type, schema_version FROM archive.events WHERE position <= $1) AS event
  GROUP BY type, schema_version
  ORDER BY type, schema_version;
 
 -- name: last_task_of_slice
 -- The task with the $2-th event from task $1 on; no row where there are fewer.
-SELECT task_id FROM ledger.events WHERE task_id >= $1 ORDER BY task_id, version OFFSET $2 - 1 LIMIT 1;
+SELECT task_id
+  FROM (SELECT task_id, version FROM ledger.events WHERE task_id >= $1
+        UNION ALL
+        SELECT task_id, version FROM archive.events WHERE task_id >= $1) AS event
+ ORDER BY task_id, version OFFSET $2 - 1 LIMIT 1;
+
+-- name: months_out_of_reach
+-- The archived months that a fold cannot read: those without a table, or with $1 those beside the log too.
+SELECT to_char(month, 'YYYY-MM') FROM ledger.archived_months WHERE is_dropped OR $1 ORDER BY month;
 
 -- name: read_model_position
 -- How far a projection has come, the age of the first event that it has not folded yet, and how many there are.

@@ -10,12 +10,19 @@ SELECT position, task_id::text, version, type, schema_version, kind, queue,
  LIMIT $3;
 
 -- name: read_task_leaf_rows
--- The events of one task as their leaves hash them.
+-- The events of one task as their leaves hash them, in the log or beside it.
 SELECT position, task_id::text, version, type, schema_version, kind, queue,
        CASE WHEN isfinite(occurred_at) THEN (extract(epoch FROM occurred_at) * 1000000)::bigint END AS occurred_at,
        CASE WHEN isfinite(recorded_at) THEN (extract(epoch FROM recorded_at) * 1000000)::bigint END AS recorded_at,
        actor, correlation_id, causation_id, traceparent, data
   FROM ledger.events
+ WHERE task_id = $1
+ UNION ALL
+SELECT position, task_id::text, version, type, schema_version, kind, queue,
+       CASE WHEN isfinite(occurred_at) THEN (extract(epoch FROM occurred_at) * 1000000)::bigint END AS occurred_at,
+       CASE WHEN isfinite(recorded_at) THEN (extract(epoch FROM recorded_at) * 1000000)::bigint END AS recorded_at,
+       actor, correlation_id, causation_id, traceparent, data
+  FROM archive.events
  WHERE task_id = $1
  ORDER BY version;
 

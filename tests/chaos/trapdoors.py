@@ -195,6 +195,7 @@ class DoomedProjection:
     table_statements = property(lambda self: self.projection.table_statements)
     index_statements = property(lambda self: self.projection.index_statements)
     difference_statement = property(lambda self: self.projection.difference_statement)
+    may_lag = property(lambda self: self.projection.may_lag)
 
     @property
     def schema_versions(self) -> Mapping[str, int]:

@@ -42,8 +42,8 @@ def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
 
 
 async def test_empty_log_is_searched_up_to_nowhere(client: httpx.AsyncClient) -> None:
-    assert await _page(client) == {"events": [], "next_after": 0, "horizon": 0}
-    assert await _page(client, after=7) == {"events": [], "next_after": 7, "horizon": 0}
+    assert await _page(client) == {"events": [], "next_after": 0, "horizon": 0, "archived": []}
+    assert await _page(client, after=7) == {"events": [], "next_after": 7, "horizon": 0, "archived": []}
 
 
 async def test_open_transaction_holds_the_log_back_and_nothing_of_it_or_behind_it_is_skipped(

@@ -71,7 +71,7 @@ def test_an_export_goes_to_a_file_that_is_there_when_it_is_whole(database_url: s
     receipt = _run(database_url, "events", "export", "--format", "csv", "--output", str(file), "--json")
     streamed = _run(database_url, "events", "export", "--after", "2")
 
-    assert json.loads(receipt.stdout) == {"events": 3, "position": 3, "output": str(file)}
+    assert json.loads(receipt.stdout) == {"archived": [], "events": 3, "position": 3, "output": str(file)}
     assert file.read_bytes().count(b"\r\n") == 4
     assert [path.name for path in tmp_path.iterdir()] == ["events.csv"]
     assert [json.loads(line)["position"] for line in streamed.stdout.splitlines()] == [3]

@@ -23,9 +23,9 @@ def test_the_read_models_are_told_as_json(database_url: str) -> None:
     listed = json.loads(CliRunner().invoke(app, ["projections", "list", "--json"]).stdout)
 
     assert json.loads(rebuilt.stdout)["name"] == "task_status"
-    assert json.loads(status.stdout)["projections"][0]["events_behind"] == 0
-    assert (verified.exit_code, json.loads(verified.stdout)) == (0, {"name": "task_status", "differences": []})
-    assert "task_status" in [one["name"] for one in listed["projections"]]
+    assert json.loads(status.stdout)[0]["events_behind"] == 0
+    assert (verified.exit_code, json.loads(verified.stdout)["differences"]) == (0, [])
+    assert "task_status" in [one["name"] for one in listed]
 
 
 def test_the_end_of_a_task_is_told_as_json(database_url: str) -> None:

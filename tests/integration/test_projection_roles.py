@@ -7,11 +7,15 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from ledger.bootstrap import Ledger
+from projections.catalogue import Catalogue
+from projections.conductor import Conductor
 from projections.projector import Projector
 from projections.rebuild import rebuild
+from projections.runs import Act, Runs, RunState
+from projections.standing import read_standing
 from projections.task_status import TASK_STATUS
 from projections.verify import verify
-from tests.integration.given import execute, fetch, opened, submitted
+from tests.integration.given import CLIENT, execute, fetch, opened, submitted
 from tests.integration.lives import live_through
 
 
@@ -33,6 +37,10 @@ async def test_projectors_role_may_do_all_of_it_and_the_apis_role_may_read(
         assert await Projector(projector, [TASK_STATUS]).run_once() == 1
         await rebuild(projector, TASK_STATUS)
         assert await verify(projector, TASK_STATUS) == []
+        run = await Runs(api).request(TASK_STATUS, Act.RESET, reason="", origin=CLIENT)
+        assert await Conductor(projector, Catalogue()).run_once() == 1
+        assert (await Runs(api).read(run.run_id)).state is RunState.SUCCEEDED
+        assert (await read_standing(api, TASK_STATUS)).halt is None
         assert len(await fetch(api, "SELECT status FROM projections.task_status")) == 6
         await rebuild(ledger, TASK_STATUS)
         await submitted(ledger)

@@ -1,17 +1,23 @@
 """The commands of the read models say what is so, and their exit codes do too."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from projections.cli import app
+from projections.shipped import SHIPPED
 from projections.task_status import TASK_STATUS
 from tests.integration.given import caught_up, eventually, execute, fetch, opened, submitted
+from tests.integration.projections_given import kinds_in
 from tests.services.postgres import run_apart
+
+NAMES = ", ".join(projection.name for projection in SHIPPED)
 
 pytestmark = pytest.mark.usefixtures("database_url")
 
@@ -29,7 +35,7 @@ def test_status_tells_how_far_the_read_model_is_behind(database_url: str) -> Non
 
     after = _run("status", database_url)
 
-    assert before.stdout == "task_status: not made yet (horizon 0)\n"
+    assert before.stdout.splitlines()[0] == "task_status: not made yet (horizon 0)"
     standing = f"task_status: version {TASK_STATUS.version}, position 2 of 5, 3 events behind, lag "
     assert after.stdout.startswith(standing)
 
@@ -60,7 +66,49 @@ def test_unknown_projection_is_refused_with_a_sentence(database_url: str) -> Non
     result = _run("rebuild", "tusk_status", database_url)
 
     assert result.exit_code == 1
-    assert result.stderr == "taskledger: no projection 'tusk_status'; there are: task_status\n"
+    assert result.stderr == f"taskledger: no projection 'tusk_status'; there are: {NAMES}\n"
+
+
+def test_reset_asks_first_and_folds_from_the_beginning(database_url: str) -> None:
+    run_apart(_submit(database_url, folded=2, behind=1, then="UPDATE projections.task_status SET attempt = 7"))
+
+    unasked = _run("reset", "task_status", database_url)
+    reset = CliRunner().invoke(
+        app, ["projections", "reset", "task_status", "--yes", "--database-url", database_url]
+    )
+    verified = _run("verify", "task_status", database_url)
+
+    assert (unasked.exit_code, unasked.stderr) == (2, "taskledger: nobody can be asked here: give --yes\n")
+    assert reset.stdout.startswith("reset task_status: folded from position 0 to 3 in ")
+    assert verified.exit_code == 0
+
+
+def test_projections_of_an_app_are_listed_folded_and_told_as_json(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds_in(tmp_path)
+    (tmp_path / "reports_app.py").write_text(
+        "from pathlib import Path\n"
+        "from projections.sql_file import sql_projections\n"
+        "REPORTS = sql_projections(Path(__file__).parent)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("LEDGER_APPS", "reports_app")
+    run_apart(_submit(database_url, folded=0, behind=2))
+
+    rebuilt = _run("rebuild", "kinds", database_url)
+    listed = CliRunner().invoke(app, ["projections", "list", "--json", "--app", "reports_app"])
+    told = CliRunner().invoke(app, ["projections", "status", "--json", "--database-url", database_url])
+    verified = CliRunner().invoke(
+        app, ["projections", "verify", "kinds", "--json", "--database-url", database_url]
+    )
+    unknown = CliRunner().invoke(app, ["projections", "list", "--app", "no_such_app"])
+
+    assert rebuilt.exit_code == 0, rebuilt.output
+    assert json.loads(listed.stdout)[-1] == {"name": "kinds", "version": 1, "tables": ["kinds"]}
+    assert [(one["name"], one["position"]) for one in json.loads(told.stdout)][-1] == ("kinds", 2)
+    assert json.loads(verified.stdout) == {"name": "kinds", "equal": True, "differences": []}
+    assert (unknown.exit_code, "the app 'no_such_app' (--app, LEDGER_APPS)" in unknown.stderr) == (2, True)
 
 
 async def test_projector_runs_as_a_process_until_it_is_told_to_stop(database_url: str) -> None:

@@ -29,7 +29,8 @@ def test_a_sound_ledger_is_proven_and_what_is_not_sealed_is_said(task_id: UUID, 
         0, "12 events in 3 seals proven, up to position 12; 1 event after that not sealed yet\n",
     )  # fmt: skip
     assert json.loads(as_json.stdout) == {
-        "proven": True, "seals": 1, "events": 4, "erased": 0, "upto": 12, "unsealed": 1, "difference": None,
+        "proven": True, "seals": 1, "events": 4, "erased": 0, "upto": 12, "unsealed": 1, "archived": 0,
+        "unverified": [], "difference": None,
     }  # fmt: skip
 
 

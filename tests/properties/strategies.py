@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from uuid_utils.compat import uuid7
 
 from ledger.codec import encode_pending
+from ledger.payloads.cipher import KEY_BYTES, Cipher
 from ledger.specification import Backoff, TaskSpecification
 from ledger.store.records import NewEvent, Origin
 from ledger.task import Task
@@ -73,6 +74,26 @@ def json_values() -> st.SearchStrategy[JsonValue]:
     )
 
 
+def task_errors() -> st.SearchStrategy[TaskError]:
+    """Return a strategy for what goes wrong: any text, and what errors say with something in it that varies."""
+    varying = st.sampled_from(
+        ["17", "-3.5", "0x7f3a", "deadbeef01", "a@b.org", "10.0.0.7:80", "1, 2, 3", "é٣", "\n", ""]
+    )
+    quoted = st.sampled_from(
+        ["'a b'", '"x"', "can't", "/srv/x.py:12", "http://h/p?q", f"({UUID(int=2**100)})", "C:\\t"]
+    )
+    message = st.builds("{} of {} at {}".format, quoted, varying, varying | texts())
+    line = '  File "{}", line {}, in {}\n    work()\n'
+    frames = st.builds(
+        line.format,
+        st.sampled_from(["/srv/app/mail.py", "C:\\app\\mail.py", "<string>", "é.py"]),
+        st.integers(1, 99),
+        st.sampled_from(["send", "Mail.send", "<lambda>"]),
+    )
+    traceback = st.lists(frames, max_size=2).map(lambda lines: f"Traceback:\n{''.join(lines)}ValueError: no")
+    return st.builds(TaskError, type=texts(4), message=texts() | message, traceback=texts() | traceback)
+
+
 def origins() -> st.SearchStrategy[Origin]:
     """Return a strategy for who causes an append, and in which story."""
     return st.builds(
@@ -100,6 +121,7 @@ def specifications() -> st.SearchStrategy[TaskSpecification]:
         unique_key=st.none() | texts(8).filter(bool),
         after=st.lists(st.uuids(), max_size=2, unique=True).map(tuple),
         on_parent_failure=st.sampled_from(ParentPolicy),
+        erasable=st.booleans(),
     )
 
 
@@ -119,7 +141,8 @@ def histories(draw: Draw[object], commands_max: int = COMMANDS_MAX) -> History:
 
 
 def _step(task: Task, origin: Origin) -> Step:
-    expected_version, events = encode_pending(task, origin=origin)
+    cipher = Cipher(task.id, bytes(KEY_BYTES)) if task.erasable else None
+    expected_version, events = encode_pending(task, origin=origin, cipher=cipher)
     return Step(expected_version, tuple(events))
 
 
@@ -130,9 +153,8 @@ def _drawn(draw: Draw[object], strategy: st.SearchStrategy[Drawn]) -> Drawn:
 def _command(draw: Draw[object], task: Task, now: datetime) -> None:
     permitted = {
         Status.PENDING: _pending_commands(task),
-        Status.FAILED: (_retry, _discard),
         Status.RUNNING: (*[_progress] * 2, *[_complete] * 2, *[_fail] * 4, _cancel, _confirm_cancel),
-    }.get(task.status, (_retry,))
+    }.get(task.status) or _finished_commands(task)
     _drawn(draw, st.sampled_from(permitted))(draw, task, now)
 
 
@@ -141,6 +163,14 @@ def _pending_commands(task: Task) -> tuple[Callable[[Draw[object], Task, datetim
         return (*[_start] * 8, _release, _hold, _cancel)
     end = (_end_after_parent,) if task.hold == HoldReason.AFTER else (_hold,)
     return (*[_release] * 5, *end, _cancel)
+
+
+def _finished_commands(task: Task) -> tuple[Callable[[Draw[object], Task, datetime], None], ...]:
+    return (
+        *(() if task.erased else (_retry,)),
+        *((_discard,) if task.status is Status.FAILED else ()),
+        *((_erase,) if task.erasable else ()),
+    )
 
 
 def _start(draw: Draw[object], task: Task, now: datetime) -> None:
@@ -163,6 +193,10 @@ def _discard(draw: Draw[object], task: Task, now: datetime) -> None:
     task.discard(actor="user:ann", reason=_drawn(draw, texts()), now=now)
 
 
+def _erase(draw: Draw[object], task: Task, now: datetime) -> None:
+    task.erase(actor="user:ann", reason=_drawn(draw, texts()), now=now)
+
+
 def _progress(draw: Draw[object], task: Task, now: datetime) -> None:
     fraction, message = _drawn(draw, st.floats(0, 1)), _drawn(draw, texts())
     task.report_progress(attempt=task.attempt, fraction=fraction, message=message, now=now)
@@ -175,7 +209,7 @@ def _complete(draw: Draw[object], task: Task, now: datetime) -> None:
 def _fail(draw: Draw[object], task: Task, now: datetime) -> None:
     task.fail(
         attempt=task.attempt,
-        error=_drawn(draw, st.builds(TaskError, type=texts(), message=texts(), traceback=texts())),
+        error=_drawn(draw, task_errors()),
         cause=_drawn(draw, st.sampled_from(Cause)),
         now=now,
         retry_delay_seconds=_drawn(draw, st.sampled_from([0.0, 1.5, 300.0, None])),

@@ -1,0 +1,1 @@
+"""The archives: months of the log whose tasks have all finished, in files that the seals still prove."""
