@@ -15,10 +15,9 @@ from ledger.errors import (
     TaskArchivedError,
     TaskNotFoundError,
     TaskStateError,
-    WorkerNotFoundError,
-    WorkerStateError,
     WrongExpectedVersionError,
 )
+from ledger.workers.errors import WorkerNotFoundError, WorkerStateError
 from projections.errors import RunOpenError
 
 

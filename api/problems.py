@@ -50,11 +50,10 @@ from ledger.errors import (
     TaskArchivedError,
     TaskNotFoundError,
     TaskStateError,
-    WorkerNotFoundError,
-    WorkerStateError,
     WrongExpectedVersionError,
 )
 from ledger.webhooks.errors import WebhookDeliveryNotFoundError, WebhookNotFoundError, WebhookStateError
+from ledger.workers.errors import WorkerNotFoundError, WorkerStateError
 from projections.errors import (
     NotVerifiableError,
     ProjectionNotFoundError,

@@ -28,11 +28,10 @@ from ledger.errors import (
     StoreUnavailableError,
     TaskNotFoundError,
     TaskStateError,
-    WorkerNotFoundError,
-    WorkerStateError,
 )
 from ledger.telemetry import configure_logging
 from ledger.webhooks.errors import WebhookDeliveryNotFoundError, WebhookNotFoundError, WebhookStateError
+from ledger.workers.errors import WorkerNotFoundError, WorkerStateError
 
 log = structlog.get_logger()
 

@@ -119,13 +119,9 @@ class Worker:
         self._roster = roster or _roster_of(ledger, self._member)
         self._taking = Taking(self._take)
         self._heartbeat = Heartbeat(
-            self._roster,
-            ledger.clock,
-            settings,
-            running=self._running_attempts,
-            cancel=self._cancel,
+            self._roster, ledger.clock, settings, running=self._running_attempts, cancel=self._cancel,
             taking=self._taking,
-        )
+        )  # fmt: skip
 
     @property
     def worker_id(self) -> UUID:

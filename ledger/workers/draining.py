@@ -6,9 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from ledger.bootstrap import Ledger
-from ledger.errors import WorkerStateError
 from ledger.queries import query
 from ledger.specification import check_text
+from ledger.workers.errors import WorkerStateError
 from ledger.workers.listing import WorkerStanding, WorkerState, show_worker
 
 REASON_CHARS_MAX = 1000

@@ -11,10 +11,10 @@ from uuid import UUID
 import asyncpg
 
 from ledger.bootstrap import Ledger
-from ledger.errors import WorkerNotFoundError
 from ledger.queries import query
 from ledger.read_model import fetch_rows
 from ledger.sweeper import RESTART_GRACE_SECONDS, session_grace
+from ledger.workers.errors import WorkerNotFoundError
 
 TASKS_LISTED_MAX = 10
 TASKS_SHOWN_MAX = 100

@@ -33,8 +33,6 @@ from ledger.errors import (
     TaskNotFoundError,
     TaskStateError,
     UnknownEventTypeError,
-    WorkerNotFoundError,
-    WorkerStateError,
     WrongExpectedVersionError,
 )
 
@@ -65,8 +63,6 @@ SENTENCES: list[tuple[LedgerError, str]] = [
         f"cannot redrive dead letter {ID}: it was discarded",
     ),
     (BulkActNotFoundError(ID), "Bulk act not found"),
-    (WorkerNotFoundError(ID), "Worker not found"),
-    (WorkerStateError(ID, reason="it has stopped"), f"nothing can be asked of worker {ID}: it has stopped"),
     (
         WrongExpectedVersionError(task_id=ID, expected_version=3),
         f"task {ID} was expected at version 3 and found at another version",
