@@ -30,12 +30,14 @@ from api.routes.pages import page_routes
 from api.routes.projections import ProjectionRoutes
 from api.routes.queues import QueueRoutes
 from api.routes.read_models import ReadModelRoutes
+from api.routes.relay import RelayRoutes
 from api.routes.schedules import ScheduleRoutes
 from api.routes.seals import SealRoutes
 from api.routes.streams import StreamRoutes
 from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
 from api.routes.tasks import TaskRoutes
 from api.routes.webhooks import WebhookRoutes
+from api.routes.workers import WorkerRoutes
 from api.tail import Tail
 from ledger.bootstrap import Ledger
 from ledger.broker.port import Broker
@@ -50,11 +52,17 @@ def create_app(
     broker: Broker | None = None,
     access: Access | None = None,
     catalogue: Catalogue | None = None,
+    *,
+    looked_at: Broker | None = None,
 ) -> ASGIApp:
-    """Make the application on an open ledger; a broker is only asked whether it answers, for the readiness.
+    """Make the application on an open ledger.
 
-    Without `access` it lets in whoever reaches it, as long as there is no key; without `catalogue` it knows the
-    shipped projections.
+    Args:
+        ledger: what everything is asked of and recorded in.
+        broker: is asked whether it answers, for the readiness.
+        access: without it whoever reaches it is let in, as long as there is no key.
+        catalogue: the projections that it knows; the shipped ones if absent.
+        looked_at: the broker whose queues are shown; `broker` if absent.
     """
     access = access or Access(ledger)
     app = DocumentedApi(
@@ -66,8 +74,20 @@ def create_app(
         openapi_url="/openapi.json",
     )
     submit = SubmitEndpoint(ledger)
-    tail = Tail(ledger)
     app.router.routes.insert(0, submit.route())
+    _add_routes(app, ledger, broker, looked_at=looked_at or broker)
+    ProjectionRoutes(ledger, catalogue or Catalogue()).add_to(app)
+    app.router.routes.extend(page_routes())
+    app.router.routes.extend(LoginRoutes(access).routes())
+    app.router.routes.extend(Site(app, PAGES).routes())
+    app.add_exception_handler(HTTPException, tell)
+    app.add_exception_handler(RequestValidationError, tell)
+    _add_middleware(app, ledger.settings, access)
+    return FastLane(app, submit=Frame(Guard(submit, access)))
+
+
+def _add_routes(app: FastAPI, ledger: Ledger, broker: Broker | None, *, looked_at: Broker | None) -> None:
+    tail = Tail(ledger)
     for routes in (
         HealthRoutes(ledger, broker),
         BatchRoutes(ledger),
@@ -80,6 +100,8 @@ def create_app(
         BulkActRoutes(ledger),
         ErasureRoutes(ledger),
         SealRoutes(ledger),
+        WorkerRoutes(ledger),
+        RelayRoutes(ledger, looked_at),
         ReadModelRoutes(ledger),
         ArchiveRoutes(ledger),
     ):
@@ -87,14 +109,6 @@ def create_app(
     ScheduleRoutes(ledger).add_to(app)
     HistoryRoutes(ledger).add_to(app)
     WebhookRoutes(ledger).add_to(app)
-    ProjectionRoutes(ledger, catalogue or Catalogue()).add_to(app)
-    app.router.routes.extend(page_routes())
-    app.router.routes.extend(LoginRoutes(access).routes())
-    app.router.routes.extend(Site(app, PAGES).routes())
-    app.add_exception_handler(HTTPException, tell)
-    app.add_exception_handler(RequestValidationError, tell)
-    _add_middleware(app, ledger.settings, access)
-    return FastLane(app, submit=Frame(Guard(submit, access)))
 
 
 def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:

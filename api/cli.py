@@ -13,9 +13,12 @@ import api.key_commands
 import api.past_commands
 import api.queue_commands
 import api.read_model_commands
+import api.relay_commands
 import api.schedule_commands
+import api.task_commands
 import api.watch_commands
 import api.webhook_commands
+import api.worker_commands
 import ledger.archive.cli
 import ledger.cli
 import ledger.seals.cli
@@ -53,7 +56,10 @@ def up(
     rabbitmq_url: ledger.cli.RabbitmqUrl = None,
     app_modules: Annotated[
         list[str] | None,
-        typer.Option("--app", help="A module with your handlers and projections; may be given again."),
+        typer.Option(
+            "--app",
+            help="A module with your handlers and projections; may be given again (LEDGER_APPS, by commas).",
+        ),
     ] = None,
 ) -> None:
     """Run everything in this one process; needs nothing else, uses what is configured."""
@@ -114,14 +120,15 @@ def doctor(
 
 
 @app.command()
-def version() -> None:
+def version(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
     """Print the version."""
     from importlib.metadata import version as version_of  # noqa: PLC0415 - keeps `--help` fast
 
-    typer.echo(version_of("task-ledger"))
+    number = version_of("task-ledger")
+    typer.echo(f'{{"version":"{number}"}}' if as_json else number)
 
 
-task = typer.Typer(no_args_is_help=True, help="Look at a task.")
+task = typer.Typer(no_args_is_help=True, help="Look at tasks, retry them, cancel them.")
 app.add_typer(task, name="task")
 
 
@@ -156,6 +163,8 @@ def history(
 
 
 task.add_typer(api.past_commands.task)
+task.add_typer(api.task_commands.task)
+app.add_typer(api.task_commands.bulk_acts, name="bulk-acts")
 task.command()(api.read_model_commands.timeline)
 app.command()(api.read_model_commands.stats)
 app.add_typer(api.read_model_commands.failures, name="failures")
@@ -168,9 +177,11 @@ app.add_typer(api.erasure_commands.erasure, name="erasure")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")
 app.add_typer(api.key_commands.app, name="keys")
+app.add_typer(api.worker_commands.app, name="workers")
 app.add_typer(api.webhook_commands.app, name="webhooks")
 app.add_typer(ledger.archive.cli.app, name="archive")
 app.add_typer(ledger.cli.app)
+ledger.cli.relay.command("status")(api.relay_commands.status)
 app.add_typer(ledger.seals.cli.app)
 app.add_typer(projections.cli.app)
 app.add_typer(worker.cli.app)

@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from api.answers import EventShown, StaleWriteShown
 from api.schemas import CURSOR_CHARS_MAX, REASON_CHARS_MAX, Moment, Tag, Text, without_nul
-from ledger.dead_letters.bulk_acts import LETTERS_MAX_MAX, BulkState
+from ledger.bulk_acts.bulk_act import LIMIT_MAX
+from ledger.bulk_acts.pace import RATE_PER_S_DEFAULT, RATE_PER_S_MAX
 from ledger.dead_letters.letters import Act, DeadLetterFilter, LetterKind
-from ledger.dead_letters.pace import RATE_PER_S_DEFAULT, RATE_PER_S_MAX
 from ledger.specification import KIND_PATTERN, QUEUE_PATTERN, TAGS_MAX
 
 _WORD_CHARS_MAX = 200
@@ -75,12 +75,21 @@ class DiscardReason(BaseModel):
     reason: Text = Field(max_length=REASON_CHARS_MAX)
 
 
-class BulkRequest(BaseModel):
+class BulkPace(BaseModel):
+    """How fast, how many and why; what is not known to be wanted is not done."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    dry_run: bool = Field(default=True, description="Only say how many there are, with a sample.")
+    rate_per_s: int = Field(RATE_PER_S_DEFAULT, ge=1, le=RATE_PER_S_MAX, description="How many a second at most.")
+    reason: Text = Field("", max_length=REASON_CHARS_MAX)
+    limit: int | None = Field(None, ge=1, le=LIMIT_MAX, description="How many at most.")
+
+
+class BulkRequest(BulkPace):
     """Which dead letters to redrive or to discard, and how fast."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
         json_schema_extra={
             "examples": [
                 {"filter": {"queue": "mail", "error_type": "ConnectionError"}},
@@ -95,10 +104,6 @@ class BulkRequest(BaseModel):
     )
 
     filter: LetterFilter = LetterFilter()
-    dry_run: bool = Field(default=True, description="Only say how many there are, with a sample.")
-    rate_per_s: int = Field(RATE_PER_S_DEFAULT, ge=1, le=RATE_PER_S_MAX, description="How many a second at most.")
-    reason: Text = Field("", max_length=REASON_CHARS_MAX)
-    limit: int | None = Field(None, ge=1, le=LETTERS_MAX_MAX, description="How many at most.")
 
 
 class LetterListed(BaseModel):
@@ -184,22 +189,3 @@ class BulkSample(BaseModel):
     dry_run: bool
     count: int
     sample: list[LetterListed] = Field(description="The newest of them.")
-
-
-class BulkActShown(BaseModel):
-    """What is done about many dead letters, and how far it has come."""
-
-    bulk_id: UUID
-    act: Act
-    state: BulkState
-    filter: LetterFilter
-    reason: str
-    actor: str
-    rate_per_s: int
-    limit: int | None
-    count: int = Field(description="How many dead letters there were when it was asked for.")
-    acted: int = Field(description="Letters that it has redriven or discarded.")
-    skipped: int = Field(description="Letters that others dealt with first, or that cannot be redriven.")
-    created_at: datetime = Field(description="What died later is none of its letters.")
-    ended_at: datetime | None
-    cancelled_by: str | None

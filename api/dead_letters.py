@@ -8,8 +8,8 @@ from uuid import UUID
 from api.read_model import TaskReader, TaskView
 from api.routes.tasks import event_body, stale_write_body
 from ledger.bootstrap import Ledger
+from ledger.bulk_acts.bulk_act import bulk_id_of
 from ledger.dead_letters.acts import ActTaken
-from ledger.dead_letters.bulk_acts import BulkAct, bulk_id_of
 from ledger.dead_letters.letters import TOP, Act, Acted, DeadLetterFilter, DeadMessage, LetterKind, ListedLetter
 from ledger.dead_letters.reader import DeadLetterReader
 from ledger.errors import DeadLetterNotFoundError, TaskNotFoundError
@@ -125,26 +125,6 @@ def taken_body(taken: ActTaken) -> Shown:
         "act": taken.act,
         "task_id": taken.task_id,
         "task_version": None if taken.appended is None else taken.appended.version,
-    }
-
-
-def bulk_act_body(bulk: BulkAct) -> Shown:
-    """Return a bulk act as it is shown."""
-    return {
-        "bulk_id": bulk.bulk_id,
-        "act": bulk.act,
-        "state": bulk.state,
-        "filter": bulk.letters.as_json(),
-        "reason": bulk.intent.reason,
-        "actor": bulk.intent.origin.actor,
-        "rate_per_s": bulk.rate_per_s,
-        "limit": bulk.letters_max,
-        "count": bulk.found,
-        "acted": bulk.acted,
-        "skipped": bulk.skipped,
-        "created_at": bulk.upto,
-        "ended_at": bulk.ended_at,
-        "cancelled_by": bulk.cancelled_by,
     }
 
 

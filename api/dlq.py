@@ -8,14 +8,16 @@ from uuid import UUID
 import typer
 from pydantic import ValidationError
 
+from api.bulk_acts import bulk_act_body
 from api.dead_letter_shapes import LetterFilter
-from api.dead_letters import LetterShelf, bulk_act_body, sample_of, taken_body
+from api.dead_letters import LetterShelf, sample_of, taken_body
 from api.json_response import timestamp, to_json
 from api.origin import terminal_actor
 from api.validation import sentence_of
 from ledger.bootstrap import Ledger, open_ledger
+from ledger.bulk_acts.bulk_act import BulkAct, BulkOrder
+from ledger.bulk_acts.commands import BulkActs
 from ledger.dead_letters.acts import DeadLetterActs, Intent
-from ledger.dead_letters.bulk_acts import BulkAct, BulkActs, BulkOrder
 from ledger.dead_letters.letters import TOP, Act, DeadLetterFilter, ListedLetter
 from ledger.dead_letters.reader import DeadLetterReader
 from ledger.errors import ConfigurationError
@@ -99,10 +101,10 @@ async def run_bulk_act(ask: Ask, *, database_url: str | None, as_json: bool) -> 
     """Record what is to be done about all that a filter finds; the scheduler works it off."""
     order = BulkOrder(
         act=Act(ask.act),
-        letters=_letters(ask.asked),
+        chosen=_letters(ask.asked),
         intent=ask.intent,
         rate_per_s=ask.rate,
-        letters_max=ask.limit,
+        limit=ask.limit,
     )
     async with _opened(database_url) as ledger:
         bulk = await BulkActs(ledger).begin(order)

@@ -7,8 +7,8 @@ from uuid import UUID
 import typer
 
 from api.gathered_options import Options, gathered
+from ledger.bulk_acts.pace import RATE_PER_S_MAX
 from ledger.cli import DatabaseUrl
-from ledger.dead_letters.pace import RATE_PER_S_MAX
 from ledger.process import run_command
 
 app = typer.Typer(no_args_is_help=True, help="Look at dead letters, redrive them, discard them.")

@@ -8,7 +8,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from api.json_response import timestamp
-from ledger.errors import InvalidValueError, LedgerError
+from ledger.errors import InvalidInputError, InvalidValueError, LedgerError
 
 
 class Part(StrEnum):
@@ -19,7 +19,7 @@ class Part(StrEnum):
     HEADER = "header"
 
 
-class InvalidRequestError(LedgerError):
+class InvalidRequestError(InvalidInputError):
     """A part of the request is not what it must be; the reason names the field, its bound and its value."""
 
     def __init__(self, part: Part, reason: str) -> None:

@@ -68,8 +68,8 @@ def rotate(
 
 
 @app.command()
-def revoke(name: Name, *, reason: Why = "", database_url: DatabaseUrl = None) -> None:
+def revoke(name: Name, *, reason: Why = "", as_json: AsJson = False, database_url: DatabaseUrl = None) -> None:
     """Let nobody in with a key any more."""
     from api.keys import run_revoke  # noqa: PLC0415 - keeps `--help` fast
 
-    run_command(run_revoke(name, database_url, reason=reason))
+    run_command(run_revoke(name, database_url, reason=reason, as_json=as_json))

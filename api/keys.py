@@ -44,11 +44,12 @@ async def run_rotate(
     _print_token(name, token, as_json=as_json)
 
 
-async def run_revoke(name: str, database_url: str | None, *, reason: str) -> None:
+async def run_revoke(name: str, database_url: str | None, *, reason: str, as_json: bool) -> None:
     """Revoke a key."""
     async with open_ledger(load_settings(database_url=database_url)) as ledger:
         await revoke_key(ledger.database, name, actor=terminal_actor(), reason=reason)
-    typer.echo(f"{name} is revoked; nobody gets in with it from a second after now on")
+    said = f"{name} is revoked; nobody gets in with it from a second after now on"
+    typer.echo(to_json({"name": name, "revoked": True}).decode() if as_json else said)
 
 
 async def run_list(database_url: str | None, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from api.answers import ProblemDocument, Submitted
+from api.bulk_act_shapes import TaskBulkRequest
 from api.dead_letter_shapes import BulkRequest, DiscardReason
 from api.erasure_shapes import ErasureRequest
 from api.needed_scope import needed_scope
@@ -45,7 +46,7 @@ _RECEIPT_HEADERS = {
 # Of routes that read their bodies by themselves.
 _MODELS = (
     BatchItem, BulkRequest, DiscardReason, ErasureRequest, ProblemDocument, QueueSettingsGiven, Reason, RotateBody,
-    ScheduleBody, SkipBody, Submission, Submitted, WebhookBody,
+    ScheduleBody, SkipBody, Submission, Submitted, TaskBulkRequest, WebhookBody,
 )  # fmt: skip
 _EXAMPLE_ID = "0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7"
 

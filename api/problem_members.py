@@ -17,6 +17,7 @@ from ledger.errors import (
     TaskStateError,
     WrongExpectedVersionError,
 )
+from ledger.workers.errors import WorkerNotFoundError, WorkerStateError
 from projections.errors import RunOpenError
 
 
@@ -40,6 +41,12 @@ def _(error: DeadLetterStateError) -> dict[str, JsonValue]:
 @members_of.register
 def _(error: DeadLetterNotFoundError) -> dict[str, JsonValue]:
     return {"dead_letter_id": str(error.letter_id)}
+
+
+@members_of.register(WorkerNotFoundError)
+@members_of.register(WorkerStateError)
+def _(error: WorkerNotFoundError | WorkerStateError) -> dict[str, JsonValue]:
+    return {"worker_id": str(error.worker_id)}
 
 
 @members_of.register(TaskNotFoundError)

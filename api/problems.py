@@ -53,6 +53,7 @@ from ledger.errors import (
     WrongExpectedVersionError,
 )
 from ledger.webhooks.errors import WebhookDeliveryNotFoundError, WebhookNotFoundError, WebhookStateError
+from ledger.workers.errors import WorkerNotFoundError, WorkerStateError
 from projections.errors import (
     NotVerifiableError,
     ProjectionNotFoundError,
@@ -141,6 +142,8 @@ _TABLE = (
     _Row(DeadLetterNotFoundError, HTTPStatus.NOT_FOUND, "dead-letter-not-found", "There is no such dead letter"),
     _Row(ErasureNotFoundError, HTTPStatus.NOT_FOUND, "erasure-not-found", "There is no such erasure"),
     _Row(BulkActNotFoundError, HTTPStatus.NOT_FOUND, "bulk-act-not-found", "There is no such bulk act"),
+    _Row(WorkerNotFoundError, HTTPStatus.NOT_FOUND, "worker-not-found", "There is no such worker"),
+    _Row(WorkerStateError, HTTPStatus.CONFLICT, "worker-state", "The worker refuses this"),
     _Row(DeadLetterStateError, HTTPStatus.CONFLICT, "dead-letter-state", "The dead letter refuses this"),
     _Row(ProjectionNotFoundError, HTTPStatus.NOT_FOUND, "projection-not-found", "There is no such projection"),
     _Row(RunNotFoundError, HTTPStatus.NOT_FOUND, "run-not-found", "There is no such run"),
@@ -166,6 +169,7 @@ _IDS = {
     ("path", "run_id"): "Run",
     ("path", "failure_id"): "Failure",
     ("path", "order_id"): "Erasure",
+    ("path", "worker_id"): "Worker",
 }
 _UNKNOWN = _Row(
     Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal server error",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from api.app import create_app
 from api.exposure import access_of
 from api.server import serve
-from ledger.bootstrap import open_ledger_when_ready
+from ledger.bootstrap import broker_to_look_at, open_ledger_when_ready
 from ledger.roles import start_up
 from ledger.settings import load_settings
 from projections.catalogue import load_catalogue
@@ -20,5 +20,6 @@ async def run_api(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
     """
     settings = start_up(load_settings(**overrides), role="api")
     catalogue = load_catalogue(settings.worker_apps)
-    async with open_ledger_when_ready(settings, stop) as ledger:
-        await serve(create_app(ledger, None, await access_of(ledger), catalogue), settings, stop=stop)
+    async with open_ledger_when_ready(settings, stop) as ledger, broker_to_look_at(settings) as broker:
+        app = create_app(ledger, None, await access_of(ledger), catalogue, looked_at=broker)
+        await serve(app, settings, stop=stop)

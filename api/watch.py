@@ -13,6 +13,7 @@ from api.body import parse_body
 from api.intake import Intake
 from api.json_response import timestamp, to_json
 from api.origin import terminal_actor
+from api.routes.tasks import event_body
 from api.schemas import Submission
 from ledger.bootstrap import Ledger, open_ledger
 from ledger.codec import decode
@@ -22,7 +23,7 @@ from ledger.payloads.opening import Opening
 from ledger.process import ExitCode
 from ledger.roles import start_up
 from ledger.settings import load_settings
-from ledger.store.records import Origin, RecordedEvent
+from ledger.store.records import Appended, Origin, RecordedEvent
 from ledger.subscription import subscribe
 from ledger.task import Task
 from ledger.task_words import Status
@@ -32,7 +33,7 @@ _TOLD = ("attempt", "worker_id", "fraction", "message", "cause", "reason", "hold
 _TEXTS = ("kind", "queue", "key", "unique_key", "on_parent_failure", "run_at")
 
 
-async def run_watch(task_id: UUID, database_url: str | None, *, seconds_max: float | None) -> None:
+async def run_watch(task_id: UUID, database_url: str | None, *, seconds_max: float | None, as_json: bool) -> None:
     """Print a line for each event of a task until it is finished, and then how it ended.
 
     The exit code is 0 where it completed, 1 where it did not, 6 where the time ran out.
@@ -41,24 +42,24 @@ async def run_watch(task_id: UUID, database_url: str | None, *, seconds_max: flo
         TaskNotFoundError: there is no such task.
     """
     async with _opened(database_url) as ledger:
-        await _watch(ledger, task_id, seconds_max)
+        await _watch(ledger, task_id, seconds_max, as_json=as_json)
 
 
 async def run_submit(
-    given: Sequence[str], database_url: str | None, *, wait: bool, seconds_max: float | None
+    given: Sequence[str], database_url: str | None, *, wait_seconds: float | None, as_json: bool
 ) -> None:
     """Submit a task of words like `priority=7`, print its id, and watch it where asked to.
 
     Raises:
-        InvalidValueError: a field is not what it must be.
+        InvalidInputError: a field is not what it must be.
     """
     body = orjson.dumps(dict(_field(word) for word in given))
     async with _opened(database_url) as ledger:
         specification = Intake(ledger).specification(parse_body(Submission, body), body)
         appended = await ledger.commands.submit(specification, origin=Origin(actor=terminal_actor()))
-        typer.echo(str(appended.task_id))
-        if wait:
-            await _watch(ledger, appended.task_id, seconds_max)
+        typer.echo(to_json(_receipt(appended)).decode() if as_json else str(appended.task_id))
+        if wait_seconds is not None:
+            await _watch(ledger, appended.task_id, wait_seconds, as_json=as_json)
 
 
 @asynccontextmanager
@@ -67,23 +68,35 @@ async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
         yield ledger
 
 
-async def _watch(ledger: Ledger, task_id: UUID, seconds_max: float | None) -> None:
+async def _watch(ledger: Ledger, task_id: UUID, seconds_max: float | None, *, as_json: bool) -> None:
     try:
         async with asyncio.timeout(seconds_max):
-            task = await _finished(ledger, task_id)
+            task = await _finished(ledger, task_id, as_json=as_json)
     except TimeoutError as error:
         typer.echo(f"taskledger: task {task_id} is not finished after {seconds_max:g} s", err=True)
         raise typer.Exit(ExitCode.TIMEOUT) from error
+    typer.echo(to_json(_ending(task)).decode() if as_json else _told(task))
+    if task.status != Status.COMPLETED:
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+def _receipt(appended: Appended) -> dict[str, object]:
+    return {"task_id": appended.task_id, "position": appended.position, "existing": appended.existing}
+
+
+def _ending(task: Task) -> dict[str, object]:
+    return {"task_id": task.id, "status": task.status, "result": task.result, "error": task.error}
+
+
+def _told(task: Task) -> str:
     if task.status == Status.COMPLETED:
-        typer.echo(f"COMPLETED {to_json(task.result).decode()}")
-        return
+        return f"COMPLETED {to_json(task.result).decode()}"
     failed = task.error
     why = "" if failed is None else f" {failed['type']}: {failed.get('message', 'erased, or encrypted')}"
-    typer.echo(f"{task.status}{why}")
-    raise typer.Exit(ExitCode.FAILURE)
+    return f"{task.status}{why}"
 
 
-async def _finished(ledger: Ledger, task_id: UUID) -> Task:
+async def _finished(ledger: Ledger, task_id: UUID, *, as_json: bool) -> Task:
     task: Task | None = None
     opening = Opening(ledger.vault)
     poll_interval_seconds = ledger.settings.poll_interval_seconds
@@ -91,7 +104,7 @@ async def _finished(ledger: Ledger, task_id: UUID) -> Task:
         while True:
             version = 0 if task is None else task.version
             for event in await opening.events(await ledger.store.read_stream(task_id, after_version=version)):
-                typer.echo(_line(event))
+                typer.echo(to_json(event_body(event)).decode() if as_json else _line(event))
                 task = decode(event).mutate(task)
             if task is None:
                 raise TaskNotFoundError(task_id)

@@ -14,17 +14,20 @@ Timeout = Annotated[
     typer.Option(min=0, max=_SECONDS_MAX, help="Seconds to wait at most; then the exit code is 6."),
 ]
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]
+
 
 def watch(
     task_id: Annotated[UUID, typer.Argument(metavar="ID", help="The task's id.")],
     database_url: DatabaseUrl = None,
     *,
     timeout: Timeout = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print what happens to a task until it is finished; exit code 1 where it failed or was cancelled."""
     from api.watch import run_watch  # noqa: PLC0415 - keeps `--help` fast
 
-    run_command(run_watch(task_id, database_url, seconds_max=timeout))
+    run_command(run_watch(task_id, database_url, seconds_max=timeout, as_json=as_json))
 
 
 def submit(  # noqa: PLR0913 - each is an option that users give by its name
@@ -44,10 +47,12 @@ def submit(  # noqa: PLR0913 - each is an option that users give by its name
     ] = "null",
     wait: Annotated[bool, typer.Option("--wait", help="Watch it until it is finished.")] = False,
     timeout: Timeout = None,
+    as_json: AsJson = False,
 ) -> None:
     """Submit a task and print its id; with --wait the exit code is that of `task watch`."""
     from api.watch import run_submit  # noqa: PLC0415 - keeps `--help` fast
 
     named = {"kind": kind, "queue": queue, "input": task_input}
     given = [f"{name}={text}" for name, text in named.items() if text is not None]
-    run_command(run_submit([*given, *(fields or ())], database_url, wait=wait, seconds_max=timeout))
+    wait_seconds = (timeout or _SECONDS_MAX) if wait else None
+    run_command(run_submit([*given, *(fields or ())], database_url, wait_seconds=wait_seconds, as_json=as_json))

@@ -140,8 +140,8 @@ def redeliver(
 
 
 @app.command()
-def delete(name: Name, database_url: DatabaseUrl = None, *, reason: Why = "") -> None:
+def delete(name: Name, database_url: DatabaseUrl = None, *, reason: Why = "", as_json: AsJson = False) -> None:
     """Remove a webhook with its secrets; its log and its changes stay."""
     from api.webhooks import run_delete  # noqa: PLC0415 - keeps `--help` fast
 
-    run_command(run_delete(name, database_url, reason=reason))
+    run_command(run_delete(name, database_url, reason=reason, as_json=as_json))

@@ -121,11 +121,11 @@ async def run_deliveries(
         typer.echo(f"nothing is in the log of {name}")
 
 
-async def run_delete(name: str, database_url: str | None, *, reason: str) -> None:
+async def run_delete(name: str, database_url: str | None, *, reason: str, as_json: bool) -> None:
     """Remove a webhook, and say so."""
     async with _opened(database_url) as ledger:
         await Webhooks(ledger).remove(name, reason=reason, origin=_origin())
-    typer.echo(f"removed {name}")
+    typer.echo(to_json({"name": name, "removed": True}).decode() if as_json else f"removed {name}")
 
 
 @asynccontextmanager

@@ -140,6 +140,21 @@ async def open_broker(settings: Settings) -> AsyncIterator[Broker]:
         await broker.close()
 
 
+@asynccontextmanager
+async def broker_to_look_at(settings: Settings) -> AsyncIterator[Broker | None]:
+    """Yield the RabbitMQ of the settings, which connects when it is first asked; None where there is none."""
+    if settings.rabbitmq_url is None:
+        yield None
+        return
+    broker = RabbitmqBroker(
+        settings.rabbitmq_url.get_secret_value(), publish_timeout_seconds=settings.publish_timeout_seconds
+    )
+    try:
+        yield broker
+    finally:
+        await broker.close()
+
+
 async def _open_rabbitmq(settings: Settings) -> Broker:
     if settings.rabbitmq_url is None:
         raise ConfigurationError("RABBITMQ_URL must be set: this command works on a running RabbitMQ")

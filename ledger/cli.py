@@ -15,14 +15,23 @@ app.add_typer(config, name="config")
 DatabaseUrl = Annotated[
     str | None, typer.Option("--database-url", envvar="DATABASE_URL", help="The Postgres to use.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 RabbitmqUrl = Annotated[
     str | None, typer.Option("--rabbitmq-url", envvar="RABBITMQ_URL", help="The RabbitMQ to use.")
 ]
 
 
-@app.command()
-def relay(database_url: DatabaseUrl = None, rabbitmq_url: RabbitmqUrl = None) -> None:
-    """Publish every event of the ledger to RabbitMQ."""
+relay = typer.Typer(invoke_without_command=True)
+app.add_typer(relay, name="relay")
+
+
+@relay.callback()
+def run_the_relay(
+    context: typer.Context, database_url: DatabaseUrl = None, rabbitmq_url: RabbitmqUrl = None
+) -> None:
+    """Publish every event of the ledger to RabbitMQ; or see how that stands."""
+    if context.invoked_subcommand is not None:
+        return
     from ledger.roles import run_relay  # noqa: PLC0415 - keeps `--help` fast
 
     run_role(lambda stop: run_relay(stop, database_url=database_url, rabbitmq_url=rabbitmq_url))
@@ -41,18 +50,23 @@ def migrate(
     database_url: DatabaseUrl = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be applied.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Bring the database to this release's schema."""
-    run_command(_migrate(database_url, dry_run=dry_run))
+    run_command(_migrate(database_url, dry_run=dry_run, as_json=as_json))
 
 
-async def _migrate(database_url: str | None, *, dry_run: bool) -> None:
+async def _migrate(database_url: str | None, *, dry_run: bool, as_json: bool) -> None:
     from ledger.bootstrap import required_database_url  # noqa: PLC0415 - keeps `--help` fast
     from ledger.migrate import migrate as apply_migrations  # noqa: PLC0415 - keeps `--help` fast
     from ledger.settings import load_settings  # noqa: PLC0415 - keeps `--help` fast
 
     settings = load_settings(database_url=database_url)
     missing = await apply_migrations(required_database_url(settings), dry_run=dry_run)
+    if as_json:
+        listed = [{"number": migration.number, "name": migration.name} for migration in missing]
+        typer.echo(json.dumps({"dry_run": dry_run, "migrations": listed}))
+        return
     verb = "would apply" if dry_run else "applied"
     for migration in missing:
         typer.echo(f"{verb} {migration.number:04} {migration.name}")
@@ -68,7 +82,7 @@ def reconcile(
     all_ready: Annotated[
         bool, typer.Option("--all-ready", help="Every ready task: the broker has lost all of its messages.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Release ready tasks again whose message must be lost, once; the scheduler does it all the time."""
     from ledger.reconcile_command import run_reconcile, run_release_all_ready  # noqa: PLC0415 - keeps `--help` fast
@@ -87,13 +101,17 @@ def show_configuration() -> None:
 
 
 @config.command("check")
-def check_configuration() -> None:
+def check_configuration(*, as_json: AsJson = False) -> None:
     """Say whether the configuration is valid and what it names can be reached."""
     from ledger.roles import unreachable  # noqa: PLC0415 - keeps `--help` fast
 
     problems = asyncio.run(unreachable())
-    for problem in problems:
-        typer.echo(problem, err=True)
+    if as_json:
+        typer.echo(json.dumps({"problems": problems}))
+    else:
+        for problem in problems:
+            typer.echo(problem, err=True)
     if problems:
         raise typer.Exit(ExitCode.UNREACHABLE)
-    typer.echo("the configuration is valid and everything that it names answers")
+    if not as_json:
+        typer.echo("the configuration is valid and everything that it names answers")

@@ -11,7 +11,11 @@ class ConfigurationError(LedgerError):
     """A setting is missing, malformed or out of bounds; the sentence names it, its bound and its value."""
 
 
-class InvalidValueError(LedgerError):
+class InvalidInputError(LedgerError):
+    """What somebody gave is not what it must be; whoever takes it says in which part of it."""
+
+
+class InvalidValueError(InvalidInputError):
     """A value that a caller handed in is out of its bound."""
 
     def __init__(self, *, field: str, bound: str, value: object) -> None:
@@ -105,7 +109,7 @@ class DeadLetterStateError(LedgerError):
 
 
 class BulkActNotFoundError(LedgerError):
-    """No bulk act upon dead letters has this id."""
+    """No bulk act has this id."""
 
     def __init__(self, bulk_id: UUID) -> None:
         self.bulk_id = bulk_id

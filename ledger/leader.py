@@ -5,6 +5,8 @@ Nobody remembers that it leads: whatever needs a single leader is written on the
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 
@@ -15,6 +17,7 @@ from ledger.queries import query
 from ledger.store.connection import Database, translated
 
 _STANDBY_SECONDS = 0.5
+_SESSION_NAME_CHARS_MAX = 63  # the database keeps no more
 
 Work = Callable[[asyncpg.Connection], Coroutine[None, None, None]]
 
@@ -27,7 +30,7 @@ async def while_leading(database: Database, role: str, work: Work) -> None:
         StoreUnavailableError: the database is out of reach.
     """
     async with database.dedicated() as connection:
-        await _prepare(connection)
+        await _prepare(connection, role)
         while not await _try_lead(connection, role):  # noqa: ASYNC110 - the lock is the database's
             await asyncio.sleep(_STANDBY_SECONDS)
         await together(work(connection), _until_lost(connection, role))
@@ -37,7 +40,7 @@ async def while_leading(database: Database, role: str, work: Work) -> None:
 async def leading(database: Database, role: str) -> AsyncIterator[asyncpg.Connection | None]:
     """Take the lead of a role for the body, if it is free: yields the connection that holds it, else None."""
     async with database.dedicated() as connection:
-        await _prepare(connection)
+        await _prepare(connection, role)
         yield connection if await _try_lead(connection, role) else None
 
 
@@ -52,8 +55,10 @@ async def together(*loops: Awaitable[None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _prepare(connection: asyncpg.Connection) -> None:
-    await connection.execute(query("prepare_leader_session"))
+async def _prepare(connection: asyncpg.Connection, role: str) -> None:
+    session = f"task-ledger {role} {socket.gethostname()}:{os.getpid()}"
+    await connection.execute(query("prepare_leader_session"), session[:_SESSION_NAME_CHARS_MAX])
+    await connection.execute(query("stand_for_lead"), role)
 
 
 async def _try_lead(connection: asyncpg.Connection, role: str) -> bool:

@@ -20,7 +20,7 @@ from ledger.errors import (
     DeadLetterNotFoundError,
     DeadLetterStateError,
     ErasureNotFoundError,
-    InvalidValueError,
+    InvalidInputError,
     LedgerError,
     PayloadKeyMissingError,
     ScheduleNotFoundError,
@@ -31,6 +31,7 @@ from ledger.errors import (
 )
 from ledger.telemetry import configure_logging
 from ledger.webhooks.errors import WebhookDeliveryNotFoundError, WebhookNotFoundError, WebhookStateError
+from ledger.workers.errors import WorkerNotFoundError, WorkerStateError
 
 log = structlog.get_logger()
 
@@ -50,12 +51,13 @@ class ExitCode(IntEnum):
 
 _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (ConfigurationError, ExitCode.USAGE),
-    (InvalidValueError, ExitCode.USAGE),
+    (InvalidInputError, ExitCode.USAGE),
     (TaskNotFoundError, ExitCode.NOT_FOUND),
     (ScheduleNotFoundError, ExitCode.NOT_FOUND),
     (DeadLetterNotFoundError, ExitCode.NOT_FOUND),
     (ApiKeyNotFoundError, ExitCode.NOT_FOUND),
     (BulkActNotFoundError, ExitCode.NOT_FOUND),
+    (WorkerNotFoundError, ExitCode.NOT_FOUND),
     (ErasureNotFoundError, ExitCode.NOT_FOUND),
     (PayloadKeyMissingError, ExitCode.CONFLICT),
     (WebhookNotFoundError, ExitCode.NOT_FOUND),
@@ -66,6 +68,7 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (TaskStateError, ExitCode.CONFLICT),
     (ApiKeyStateError, ExitCode.CONFLICT),
     (DeadLetterStateError, ExitCode.CONFLICT),
+    (WorkerStateError, ExitCode.CONFLICT),
     (WebhookStateError, ExitCode.CONFLICT),
     (ArchiveRefusedError, ExitCode.CONFLICT),
 )

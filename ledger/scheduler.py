@@ -17,8 +17,8 @@ import asyncpg
 import structlog
 
 from ledger.bootstrap import Ledger
+from ledger.bulk_acts.chore import BulkChore
 from ledger.clock import synchronise
-from ledger.dead_letters.bulk_chore import BulkChore
 from ledger.errors import ConfigurationError, LeadershipLostError, LedgerError, StoreUnavailableError
 from ledger.follow_ups import FollowUps
 from ledger.leader import still_leads, together, while_leading

@@ -106,6 +106,17 @@ def check_range(name: str, value: float | None, low: float, high: float) -> None
         raise InvalidValueError(field=name, bound=f"between {low} and {high}", value=value)
 
 
+def check_text(name: str, text: str, *, chars_min: int, chars_max: int) -> None:
+    """Raise InvalidValueError for a text that is too short or too long, or that no database stores."""
+    if (
+        not chars_min <= len(text) <= chars_max
+        or "\0" in text
+        or any("\ud800" <= char <= "\udfff" for char in text)
+    ):
+        bound = f"{chars_min} to {chars_max} characters, none of them NUL or a lone surrogate"
+        raise InvalidValueError(field=name, bound=bound, value=text)
+
+
 def _check_tags(tags: tuple[str, ...]) -> None:
     if len(tags) > TAGS_MAX:
         raise InvalidValueError(field="tags", bound=f"at most {TAGS_MAX}", value=len(tags))

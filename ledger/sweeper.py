@@ -59,9 +59,7 @@ class Sweeper:
         self._ledger = ledger
         self._decider = BatchDecider(ledger, actor="sweeper")
         self._lease = timedelta(seconds=settings.lease_seconds)
-        self._session_grace = timedelta(
-            seconds=max(_BEATS_MISSED * settings.heartbeat_seconds, _SESSION_GRACE_SECONDS_MIN)
-        )
+        self._session_grace = session_grace(settings.heartbeat_seconds)
         self._restart_grace = timedelta(seconds=restart_grace_seconds)
         self._hold_back_seconds_max = hold_back_seconds_max
         self._held_back_since: float | None = None
@@ -164,3 +162,8 @@ def _error(row: asyncpg.Record) -> TaskError:
         type="WorkerLostError",
         message=f"worker {name} was lost during attempt {row['attempt']}: {_EVIDENCE[row['evidence']]}{beat}",
     )
+
+
+def session_grace(heartbeat_seconds: float) -> timedelta:
+    """Return for how long a worker is believed without a beat, whatever became of its session."""
+    return timedelta(seconds=max(_BEATS_MISSED * heartbeat_seconds, _SESSION_GRACE_SECONDS_MIN))

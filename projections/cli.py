@@ -61,11 +61,12 @@ def rebuild(
         bool,
         typer.Option("--without-archived", help="Lose the tasks of archived months whose tables were dropped."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fold the whole ledger into a new read model and swap it in; readers, writers and projectors go on."""
     from projections.commands import run_rebuild  # noqa: PLC0415 - keeps `--help` fast
 
-    run_command(run_rebuild(name, database_url, apps, without_archived=without_archived))
+    run_command(run_rebuild(name, database_url, apps, without_archived=without_archived, as_json=as_json))
 
 
 @projections.command()
@@ -83,6 +84,7 @@ def reset(
     apps: Apps = None,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Empty the live read model and fold it again from position 0.
 
@@ -94,7 +96,7 @@ def reset(
 
     if not yes:
         _ask(f"Empty the read model {name}? Its readers see an incomplete one until it is folded again")
-    run_command(run_reset(name, database_url, apps))
+    run_command(run_reset(name, database_url, apps, as_json=as_json))
 
 
 def _ask(question: str) -> None:

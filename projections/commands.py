@@ -69,12 +69,17 @@ async def show_status(database_url: str | None, apps: Apps, *, as_json: bool) ->
         typer.echo(str(standing))
 
 
-async def run_rebuild(name: str, database_url: str | None, apps: Apps, *, without_archived: bool) -> None:
+async def run_rebuild(
+    name: str, database_url: str | None, apps: Apps, *, without_archived: bool, as_json: bool
+) -> None:
     """Rebuild one read model, and show how far it is."""
     settings, projection = _found(name, database_url, apps)
     async with open_ledger(settings) as ledger:
         with _bar(name) if sys.stderr.isatty() else _lines(name) as report:
             rebuilt = await rebuild(ledger, projection, report, without_archived=without_archived)
+    if as_json:
+        _print_json({"name": name, **asdict(rebuilt)})
+        return
     speed = rebuilt.events / rebuilt.seconds if rebuilt.seconds else 0.0
     typer.echo(
         f"rebuilt {name}: {rebuilt.events} events in {rebuilt.seconds:.1f} s ({speed:,.0f} events/s), "
@@ -82,12 +87,15 @@ async def run_rebuild(name: str, database_url: str | None, apps: Apps, *, withou
     )
 
 
-async def run_reset(name: str, database_url: str | None, apps: Apps) -> None:
+async def run_reset(name: str, database_url: str | None, apps: Apps, *, as_json: bool) -> None:
     """Empty one read model and fold it again, and show how far it is."""
     settings, projection = _found(name, database_url, apps)
     async with open_ledger(settings) as ledger:
         with _bar(name) if sys.stderr.isatty() else _lines(name) as report:
             emptied = await reset(ledger, projection, report)
+    if as_json:
+        _print_json({"name": name, **asdict(emptied)})
+        return
     typer.echo(f"reset {name}: folded from position 0 to {emptied.position} in {emptied.seconds:.1f} s")
 
 

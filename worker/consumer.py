@@ -38,6 +38,7 @@ from worker.payload_keys import PayloadKeys
 from worker.registry import Registry
 from worker.roster import Member, PostgresRoster, Roster, RunningAttempt
 from worker.store_outage import StoreOutage
+from worker.taking import Taking
 from worker.under_way import UnderWay
 from worker.workshop import furnished
 
@@ -116,9 +117,11 @@ class Worker:
             outage=self._outage,
         )
         self._roster = roster or _roster_of(ledger, self._member)
+        self._taking = Taking(self._take)
         self._heartbeat = Heartbeat(
-            self._roster, ledger.clock, settings, running=self._running_attempts, cancel=self._cancel
-        )
+            self._roster, ledger.clock, settings, running=self._running_attempts, cancel=self._cancel,
+            taking=self._taking,
+        )  # fmt: skip
 
     @property
     def worker_id(self) -> UUID:
@@ -142,9 +145,9 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as group:
                 beating = group.create_task(self._heartbeat.run())
-                taking = group.create_task(self._take(group))
+                self._taking.begin(group)
                 try:
-                    await self._serve_until_stopped(taking)
+                    await self._serve_until_stopped()
                 finally:
                     beating.cancel()
         finally:
@@ -160,13 +163,17 @@ class Worker:
         async with self._broker.consume(
             self._member.queues, prefetch=self._settings.worker_prefetch
         ) as deliveries:
+            has_slot = False
             try:
-                await self._slots.acquire()
+                has_slot = await self._slots.acquire()
                 async for delivery in deliveries:
                     await self._permission()
                     self._serve_soon(delivery, group)
-                    await self._slots.acquire()
+                    has_slot = False
+                    has_slot = await self._slots.acquire()
             finally:
+                if has_slot:
+                    self._slots.release()
                 # Leaving the context gives back what is not settled, so what is being claimed comes first.
                 await self._settle_claims()
 
@@ -231,19 +238,18 @@ class Worker:
             self._running.remove((attempt.claim.task.id, attempt.claim.attempt))
         await attempt.run_out()
 
-    async def _serve_until_stopped(self, taking: "asyncio.Task[None]") -> None:
+    async def _serve_until_stopped(self) -> None:
         try:
             await self._stop_asked.wait()
-            await self._wind_up(taking, grace_seconds=self._settings.shutdown_grace_seconds)
+            await self._wind_up(grace_seconds=self._settings.shutdown_grace_seconds)
         except asyncio.CancelledError:
-            await self._wind_up(taking, grace_seconds=0.0)
+            await self._wind_up(grace_seconds=0.0)
             raise
 
-    async def _wind_up(self, taking: "asyncio.Task[None]", *, grace_seconds: float) -> None:
+    async def _wind_up(self, *, grace_seconds: float) -> None:
         log.info("worker.stopping", running=len(self._running), grace_seconds=grace_seconds)
         grace_ends_at = time.monotonic() + grace_seconds
-        taking.cancel()
-        await asyncio.wait([taking])
+        await self._taking.end()
         if not await self._running.emptied(seconds_max=grace_ends_at - time.monotonic()):
             for attempt in tuple(self._running.values()):
                 attempt.interrupt()

@@ -1,4 +1,4 @@
-"""The heartbeat: says that the worker lives, and brings back the time and the cancel requests."""
+"""The heartbeat: says that the worker lives, and brings back the time and what is asked of it."""
 
 import asyncio
 import time
@@ -12,6 +12,7 @@ from ledger.errors import LedgerError
 from ledger.outage import Outage
 from ledger.settings import Settings
 from worker.roster import Roster, RunningAttempt
+from worker.taking import Taking
 
 log = structlog.get_logger()
 
@@ -27,6 +28,7 @@ class Heartbeat:
     Args:
         running: asked at every beat for the attempts that are under way.
         cancel: called with each task that somebody wants cancelled, at every beat anew.
+        taking: told at every beat whether to take anything new.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Heartbeat:
         *,
         running: Callable[[], list[RunningAttempt]],
         cancel: Callable[[UUID], None],
+        taking: Taking,
     ) -> None:
         self._roster = roster
         self._clock = clock
@@ -45,6 +48,7 @@ class Heartbeat:
         self._outage = Outage("heartbeat", retry_seconds_max=settings.heartbeat_seconds)
         self._running = running
         self._cancel = cancel
+        self._taking = taking
         self._beaten = asyncio.Event()
         self._believed_until = float("-inf")
 
@@ -62,11 +66,12 @@ class Heartbeat:
     async def run_once(self) -> int:
         """Beat once; return how many cancel requests came back."""
         asked_at = time.monotonic()
-        answer = await self._roster.beat(self._running())
+        answer = await self._roster.beat(self._running(), takes=self._taking.is_on)
         self._clock.set(answer.now, round_trip_seconds=time.monotonic() - asked_at)
         # Counted from before the beat: the sweeper counts from when the database noted it, which was later.
         self._believed_until = asked_at + self._lease_seconds
         self._beaten.set()
+        self._taking.pause(answer.draining)
         for task_id in answer.cancel_requested:
             self._cancel(task_id)
         return len(answer.cancel_requested)

@@ -46,17 +46,23 @@ class BeatAnswer:
     Attributes:
         now: the ledger's time.
         cancel_requested: those of its running tasks that somebody wants cancelled; again at every beat.
+        draining: whether it is to take nothing new.
     """
 
     now: datetime
     cancel_requested: tuple[UUID, ...]
+    draining: bool = False
 
 
 class Roster(Protocol):
     """The signs of life of one worker."""
 
-    async def beat(self, running: Sequence[RunningAttempt]) -> BeatAnswer:
+    async def beat(self, running: Sequence[RunningAttempt], *, takes: bool = True) -> BeatAnswer:
         """Say that the worker lives, enrolling it where it is not known (any more).
+
+        Args:
+            running: the attempts that are under way.
+            takes: whether it takes new tasks.
 
         Raises:
             StoreUnavailableError: the roster is out of reach.
@@ -76,7 +82,7 @@ class MemoryRoster:
     def __init__(self, store: EventStore) -> None:
         self._store = store
 
-    async def beat(self, running: Sequence[RunningAttempt]) -> BeatAnswer:
+    async def beat(self, running: Sequence[RunningAttempt], *, takes: bool = True) -> BeatAnswer:  # noqa: ARG002 - as the port has it
         """Read the streams of the running tasks."""
         wanted = [attempt.task_id for attempt in running if await self._is_cancel_requested(attempt)]
         return BeatAnswer(now=await self._store.database_time(), cancel_requested=tuple(wanted))
@@ -108,11 +114,11 @@ class PostgresRoster:
         self._session_key: int | None = None
         self._holds_session = False
 
-    async def beat(self, running: Sequence[RunningAttempt]) -> BeatAnswer:
+    async def beat(self, running: Sequence[RunningAttempt], *, takes: bool = True) -> BeatAnswer:
         """Beat in one statement; the first one after a connection was lost also takes the session lock again."""
         try:
             async with asyncio.timeout(self._beat_seconds_max):
-                return await self._beat(running)
+                return await self._beat(running, takes=takes)
         except TimeoutError as error:
             await self._drop()
             raise StoreUnavailableError(
@@ -132,7 +138,7 @@ class PostgresRoster:
         self._connection = None
         await self._opened.aclose()
 
-    async def _beat(self, running: Sequence[RunningAttempt]) -> BeatAnswer:
+    async def _beat(self, running: Sequence[RunningAttempt], *, takes: bool) -> BeatAnswer:
         connection = await self._connected()
         with translated():
             if not self._holds_session:
@@ -142,12 +148,15 @@ class PostgresRoster:
                 self._member.worker_id,
                 [attempt.task_id for attempt in running],
                 [attempt.started_version for attempt in running],
+                takes,
             )
         if row is None or not row["known"]:
             # The database was restored, or the row was removed because we were silent for a day.
             self._session_key, self._holds_session = None, False
             raise StoreUnavailableError("the ledger does not know this worker any more; it enrols again")
-        return BeatAnswer(now=row["now"], cancel_requested=tuple(row["cancel_requested"]))
+        return BeatAnswer(
+            now=row["now"], cancel_requested=tuple(row["cancel_requested"]), draining=row["draining"]
+        )
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None:

@@ -2,7 +2,7 @@
 
 import getpass
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -32,36 +32,39 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
         typer.echo(_line(one))
 
 
-async def run_detach(text: str, *, directory: Path, database_url: str | None) -> None:
+async def run_detach(text: str, *, directory: Path, database_url: str | None, as_json: bool) -> None:
     """Archive a month and take it out of the log."""
     month = _month(text)
     _require_directory(directory)
     async with _opened(database_url) as ledger:
         done = await detach(ledger, month, directory=directory, actor=_actor())
-    typer.echo(
+    line = (
         f"detached {month}: {done.events} events of {done.tasks} tasks are in {done.path}, proven; readers and "
         f"writers waited {done.locked_seconds * 1000:.0f} ms; its table is kept until `archive drop {month}`"
     )
+    _say(line, {**asdict(done), "month": str(month), "act": "detached"}, as_json=as_json)
 
 
-async def run_export(text: str, *, output: Path, database_url: str | None) -> None:
+async def run_export(text: str, *, output: Path, database_url: str | None, as_json: bool) -> None:
     """Write a month to a file, and leave it where it is."""
     month = _month(text)
     async with _opened(database_url) as ledger:
         events = await export(ledger, month, output)
-    typer.echo(f"exported {month}: {events} events, proven by the seals, are in {output}")
+    line = f"exported {month}: {events} events, proven by the seals, are in {output}"
+    _say(line, {"month": str(month), "act": "exported", "events": events, "path": output}, as_json=as_json)
 
 
-async def run_attach(what: str, *, database_url: str | None) -> None:
+async def run_attach(what: str, *, database_url: str | None, as_json: bool) -> None:
     """Bring a month back into the log."""
     path, month = _named(what)
     async with _opened(database_url) as ledger:
         done = await attach(ledger, month, path=path, actor=_actor())
     waited = f"readers and writers waited {done.locked_seconds * 1000:.0f} ms at most"
-    typer.echo(f"attached {month}: {done.events} events are in the log again; {waited}")
+    line = f"attached {month}: {done.events} events are in the log again; {waited}"
+    _say(line, {**asdict(done), "month": str(month), "act": "attached"}, as_json=as_json)
 
 
-async def run_verify(what: str, *, directory: Path | None, database_url: str | None) -> None:
+async def run_verify(what: str, *, directory: Path | None, database_url: str | None, as_json: bool) -> None:
     """Prove the file of a month, and its table where it is kept, by the seals."""
     path, month = _named(what)
     if path is None and directory is not None:
@@ -80,17 +83,22 @@ async def run_verify(what: str, *, directory: Path | None, database_url: str | N
                 "it is in the log" if archive is None else f"its table was dropped: name its file, {archive.file}"
             )
             raise ArchiveRefusedError(month=str(month), act="verify", reason=reason)
-    typer.echo(f"{month} is what was sealed: {' and '.join(proven)}")
+    line = f"{month} is what was sealed: {' and '.join(proven)}"
+    _say(line, {"month": str(month), "act": "verified", "proven": proven}, as_json=as_json)
 
 
-async def run_drop(text: str, *, directory: Path, database_url: str | None) -> None:
+async def run_drop(text: str, *, directory: Path, database_url: str | None, as_json: bool) -> None:
     """Give up the table of a month."""
     month = _month(text)
     async with _opened(database_url) as ledger:
         events = await drop(ledger, month, path=directory / file_name(month), actor=_actor())
-    typer.echo(
-        f"dropped {month}: its {events} events are in {directory / file_name(month)} alone, proven just now"
-    )
+    path = directory / file_name(month)
+    line = f"dropped {month}: its {events} events are in {path} alone, proven just now"
+    _say(line, {"month": str(month), "act": "dropped", "events": events, "path": path}, as_json=as_json)
+
+
+def _say(line: str, body: Mapping[str, object], *, as_json: bool) -> None:
+    typer.echo(json.dumps(body, default=str) if as_json else line)
 
 
 def _named(what: str) -> tuple[Path | None, Month]:

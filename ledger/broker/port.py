@@ -57,6 +57,33 @@ class DeadLetter:
     properties: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepth:
+    """How much lies in one of the broker's queues.
+
+    Attributes:
+        name: the broker's name for it.
+        queue: the task queue that it belongs to.
+        band: of a work queue; None for the dead letters.
+        messages: how many wait for a consumer, what is in the hands of one not counted.
+        consumers: how many consume from it; of the dead letters nobody does, they are asked for.
+    """
+
+    name: str
+    queue: str
+    band: Band | None
+    messages: int
+    consumers: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerFacts:
+    """Which broker this is: its kind in one word, and the version of its server, where there is one."""
+
+    kind: str
+    version: str | None
+
+
 # Takes dead letters over; they are durable elsewhere when it returns.
 KeepLetters = Callable[[Sequence[DeadLetter]], Awaitable[None]]
 
@@ -139,6 +166,19 @@ class Broker(Protocol):
             BrokerUnavailableError: the broker cannot be reached in time.
             BrokerRefusedError: we may not read the queue.
         """
+
+    async def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
+        """Return how much lies in the work queues and the dead-letter queue of each task queue, in that order.
+
+        A queue that is not there has no depth; nothing is declared.
+
+        Raises:
+            BrokerUnavailableError: the broker does not answer in time.
+            BrokerRefusedError: we may not look at a queue.
+        """
+
+    async def describe(self) -> BrokerFacts:
+        """Return which broker this is; raises BrokerUnavailableError where it does not answer in time."""
 
     async def ping(self) -> None:
         """Return when the broker answers.

@@ -5,6 +5,7 @@ says it, once for all; where a task still waits for the message, Released says i
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
 
 import asyncpg
@@ -144,7 +145,7 @@ class DeadLetterActs:
             )
 
 
-def check_reason(act: Act, reason: str) -> None:
+def check_reason(act: StrEnum, reason: str) -> None:
     """Raise InvalidValueError where the reason of an act is too long, or missing where it is needed."""
     if len(reason) > REASON_CHARS_MAX or "\0" in reason:
         bound = f"at most {REASON_CHARS_MAX} characters, none of them NUL"

@@ -28,7 +28,7 @@ from ledger.messages import incoming
 from ledger.outage import Outage
 from ledger.queries import query
 from ledger.read_model import fetch_rows
-from ledger.store.connection import translated
+from ledger.store.connection import Database, translated
 
 log = structlog.get_logger()
 
@@ -113,13 +113,8 @@ class Collector:
         return moved
 
     async def _queues(self) -> list[str]:
-        # AMQP lists no queues. A message reaches a work queue only after a task or a worker has named it.
-        found = [
-            row["name"]
-            for name in ("known_queues", "queues_of_workers")
-            for row in await fetch_rows(self._ledger.database, name)
-        ]
-        return sorted({*found, *self._ledger.settings.worker_queues})
+        known = await known_queues(self._ledger.database)
+        return sorted({*known, *self._ledger.settings.worker_queues})
 
     async def _keep(self, letters: Sequence[DeadLetter], connection: asyncpg.Connection) -> None:
         with translated():
@@ -150,6 +145,17 @@ class Collector:
         if queue not in self._refused:
             self._refused.add(queue)
             log.warning("dead_letters.refused", queue=queue, reason=str(error))
+
+
+async def known_queues(database: Database) -> list[str]:
+    """Return every queue that a task or a worker has named and that we remember, by name.
+
+    AMQP lists no queues, but a message reaches a work queue only after a task or a worker has named it.
+    """
+    names: set[str] = set()
+    for name in ("known_queues", "queues_of_workers"):
+        names |= {row["name"] for row in await fetch_rows(database, name)}
+    return sorted(names)
 
 
 def subject_of(letter: DeadLetter) -> _Subject:

@@ -11,7 +11,7 @@ from ledger.errors import InvalidValueError
 from ledger.jsonvalue import decode_json, encode_json
 from ledger.queries import query
 from ledger.read_model import fetch_rows
-from ledger.specification import TAG_CHARS_MAX, check_queue_name, check_range
+from ledger.specification import TAG_CHARS_MAX, check_queue_name, check_range, check_text
 from ledger.store.connection import Database
 from ledger.task_words import TENANT_TAG
 
@@ -72,7 +72,7 @@ def check_settings(settings: QueueSettings) -> None:
             field="weights", bound=f"of at most {WEIGHTS_MAX} tenants", value=len(settings.weights)
         )
     for tenant, weight in settings.weights.items():
-        _check_text("a tenant of weights", tenant, chars_min=1, chars_max=TENANT_CHARS_MAX)
+        check_text("a tenant of weights", tenant, chars_min=1, chars_max=TENANT_CHARS_MAX)
         check_range(f"weights.{tenant}", weight, WEIGHT_MIN, WEIGHT_MAX)
 
 
@@ -132,7 +132,7 @@ def settings_of(row: Mapping[str, Any]) -> QueueSettings:
 async def _change(database: Database, name: str, queue: str, *arguments: object, actor: str, reason: str) -> bool:
     # Each of these statements writes the queue and its history at once, so it is a transaction by itself.
     check_queue_name(queue)
-    _check_text("reason", reason, chars_min=0, chars_max=REASON_CHARS_MAX)
+    check_text("reason", reason, chars_min=0, chars_max=REASON_CHARS_MAX)
     async with database.connection() as connection:
         return await connection.fetchval(query(name), queue, actor, reason, *arguments) is not None
 
@@ -143,16 +143,6 @@ def _check_rate(name: str, count_max: int | None, seconds: float | None) -> None
     if (count_max is None) != (seconds is None):
         missing, given = (f"{name}_max", f"{name}_s") if count_max is None else (f"{name}_s", f"{name}_max")
         raise InvalidValueError(field=missing, bound=f"given together with {given}", value=None)
-
-
-def _check_text(name: str, text: str, *, chars_min: int, chars_max: int) -> None:
-    if (
-        not chars_min <= len(text) <= chars_max
-        or "\0" in text
-        or any("\ud800" <= char <= "\udfff" for char in text)
-    ):
-        bound = f"{chars_min} to {chars_max} characters, none of them NUL or a lone surrogate"
-        raise InvalidValueError(field=name, bound=bound, value=text)
 
 
 def _decoded(text: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 -- name: live_workers_of_queue
--- The workers that serve a queue and have beaten within the last $2 seconds.
+-- The workers that serve a queue, are not drained and have beaten within the last $2 seconds.
 SELECT worker_id::text AS worker_id, name, beat_at, running, capacity, stopped_at
   FROM ledger.workers
- WHERE stopped_at IS NULL AND $1::text = ANY (queues)
+ WHERE stopped_at IS NULL AND draining_since IS NULL AND $1::text = ANY (queues)
    AND beat_at > statement_timestamp() - make_interval(secs => $2::double precision)
  ORDER BY worker_id;
 

@@ -1,9 +1,10 @@
 -- name: live_workers_by_queue
--- How many workers with a beat within the last $1 seconds serve each queue.
+-- How many workers with a beat within the last $1 seconds that are not drained serve each queue.
 SELECT queue AS name, count(*) AS live_workers
   FROM ledger.workers AS worker
  CROSS JOIN LATERAL unnest(worker.queues) AS served (queue)
- WHERE stopped_at IS NULL AND beat_at > statement_timestamp() - make_interval(secs => $1::double precision)
+ WHERE stopped_at IS NULL AND draining_since IS NULL
+   AND beat_at > statement_timestamp() - make_interval(secs => $1::double precision)
  GROUP BY queue;
 
 -- name: unfinished_by_queue

@@ -37,12 +37,13 @@ SELECT status.task_id, status.version, status.queue, status.priority, status.att
  LIMIT $6;
 
 -- name: newest_overdue_tasks
--- Of each queue that a worker serves (a beat within $2) and that is not paused, and each priority: the task that
--- became ready last among those ready for longer than $1 and published.
+-- Of each queue that a worker serves (a beat within $2, not drained) and that is not paused, and each priority: the
+-- task that became ready last among those ready for longer than $1 and published.
 SELECT status.task_id, status.version, status.queue, status.priority, status.attempt, status.ready_at
   FROM (SELECT DISTINCT unnest(queues) AS queue
           FROM ledger.workers
-         WHERE stopped_at IS NULL AND beat_at > statement_timestamp() - $2::interval) AS served
+         WHERE stopped_at IS NULL AND draining_since IS NULL
+           AND beat_at > statement_timestamp() - $2::interval) AS served
  CROSS JOIN LATERAL generate_series(0, 9) AS of_queue (priority)
  CROSS JOIN LATERAL (
        SELECT task_id, version, queue, priority, attempt, ready_at

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from ledger.broker.port import Band, Broker, Delivery, KeepLetters, OutgoingMessage
+from ledger.broker.port import Band, Broker, BrokerFacts, Delivery, KeepLetters, OutgoingMessage, QueueDepth
 from ledger.settings import Settings
 from ledger.store.connection import Database
 from ledger.store.keys import Once
@@ -158,6 +158,14 @@ class DoomedBroker:
     async def move_dead_letters(self, queue: str, keep: KeepLetters, *, letters_max: int) -> int:
         """Hand the oldest dead letters of a task queue over."""
         return await self.broker.move_dead_letters(queue, keep, letters_max=letters_max)
+
+    async def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
+        """Return how much lies in the queues."""
+        return await self.broker.depths(queues)
+
+    async def describe(self) -> BrokerFacts:
+        """Return which broker this is."""
+        return await self.broker.describe()
 
     async def ping(self) -> None:
         """Return when the broker answers."""

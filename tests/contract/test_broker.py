@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
@@ -12,7 +12,7 @@ import aio_pika
 import pytest
 
 from ledger.broker.memory import MemoryBroker
-from ledger.broker.port import Band, Broker, DeadLetter, Delivery, KeepLetters, OutgoingMessage
+from ledger.broker.port import Band, Broker, DeadLetter, Delivery, KeepLetters, OutgoingMessage, QueueDepth
 from ledger.broker.rabbitmq import Consumer, RabbitmqBroker
 from ledger.broker.topology import DELIVERY_LIMIT, REASON_HEADER, dead_queue
 from ledger.errors import BrokerRefusedError, BrokerUnavailableError, InvalidValueError, StoreUnavailableError
@@ -495,3 +495,29 @@ async def test_closed_broker_is_not_available(broker: Broker, queue: str) -> Non
     with pytest.raises(BrokerUnavailableError):
         async with broker.consume([queue], prefetch=1):
             pass
+
+
+async def test_depths_tell_what_waits_and_who_consumes_and_declare_nothing(broker: Broker, queue: str) -> None:
+    missing = f"{queue}-missing"
+    await broker.publish([ready(queue), ready(queue), ready(queue, band=Band.HIGH)])
+    async with broker.consume([queue], prefetch=1) as deliveries:
+        await (await take(deliveries, 1))[0].reject("no good")
+        async with asyncio.timeout(_SECONDS_MAX):
+            while not _is_settled(found := {one.band: one for one in await broker.depths([missing, queue])}):
+                await asyncio.sleep(0.05)
+
+    assert list(found) == [Band.HIGH, Band.NORMAL, Band.LOW, None]
+    assert {one.queue for one in found.values()} == {queue}
+    assert (found[None].name, found[None].messages, found[None].consumers) == (dead_queue(queue), 1, 0)
+    assert [found[band].consumers for band in Band] == [1, 1, 1]
+    assert (found[Band.HIGH].messages, found[Band.LOW].messages) == (0, 0)
+
+
+def _is_settled(found: Mapping[Band | None, QueueDepth]) -> bool:
+    return found[None].messages == 1 and all(found[band].consumers for band in Band)
+
+
+async def test_a_broker_says_which_it_is(broker: Broker) -> None:
+    facts = await broker.describe()
+
+    assert (facts.kind, facts.version is None) in [("memory", True), ("rabbitmq", False)]

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from ledger.bootstrap import Ledger
-from ledger.dead_letters.bulk_chore import BulkChore
+from ledger.bulk_acts.chore import BulkChore
 from tests.integration.api_given import UNKNOWN_ID, assert_problem, opened_api
 from tests.integration.dead_letters_given import announcement, dead_messages, failed, foreign
 from tests.integration.given import caught_up, submitted, types_of

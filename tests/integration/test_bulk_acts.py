@@ -11,9 +11,10 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from ledger.bootstrap import Ledger
+from ledger.bulk_acts.bulk_act import BulkAct, BulkOrder, BulkState
+from ledger.bulk_acts.chore import BulkChore
+from ledger.bulk_acts.commands import BulkActs
 from ledger.dead_letters.acts import DeadLetterActs, Intent
-from ledger.dead_letters.bulk_acts import BulkAct, BulkActs, BulkOrder, BulkState
-from ledger.dead_letters.bulk_chore import BulkChore
 from ledger.dead_letters.letters import Act, DeadLetterFilter, LetterKind
 from ledger.dead_letters.reader import DeadLetterReader
 from ledger.errors import BulkActNotFoundError, InvalidValueError
@@ -78,7 +79,7 @@ async def test_the_rate_is_kept_by_the_clock_that_is_given(ledger: Ledger) -> No
 
 async def test_no_more_letters_are_redriven_than_was_asked_for(ledger: Ledger) -> None:
     tasks = await failed(ledger, 5)
-    bulk = await _begin(ledger, letters_max=2)
+    bulk = await _begin(ledger, limit=2)
 
     for seconds in range(1, 4):
         await BulkChore(ledger).run_once(bulk.upto + seconds * SECOND)
@@ -250,11 +251,11 @@ async def test_a_redrive_out_of_its_bounds_is_refused(ledger: Ledger) -> None:
         with pytest.raises(InvalidValueError, match=f"rate_per_s must be between 1 and 1000, got {rate}"):
             await _begin(ledger, rate_per_s=rate)
     with pytest.raises(InvalidValueError, match="limit must be between 1 and"):
-        await _begin(ledger, letters_max=0)
+        await _begin(ledger, limit=0)
     with pytest.raises(InvalidValueError, match="reason must be given, and not blank"):
         await BulkActs(ledger).begin(
             BulkOrder(
-                act=Act.DISCARDED, letters=EVERYTHING, intent=Intent(reason=" ", origin=ANN.origin), rate_per_s=1
+                act=Act.DISCARDED, chosen=EVERYTHING, intent=Intent(reason=" ", origin=ANN.origin), rate_per_s=1
             )
         )
     with pytest.raises(BulkActNotFoundError):
@@ -264,8 +265,8 @@ async def test_a_redrive_out_of_its_bounds_is_refused(ledger: Ledger) -> None:
 async def _begin(
     ledger: Ledger, letters: DeadLetterFilter = EVERYTHING, *, act: Act = Act.REDRIVEN, **how: int
 ) -> BulkAct:
-    asked = {"rate_per_s": 50, "letters_max": None, **how}
-    order = BulkOrder(act=act, letters=letters, intent=ANN, **asked)  # type: ignore[arg-type]  # each its own type
+    asked = {"rate_per_s": 50, "limit": None, **how}
+    order = BulkOrder(act=act, chosen=letters, intent=ANN, **asked)  # type: ignore[arg-type]  # each its own type
     return await BulkActs(ledger).begin(order)
 
 

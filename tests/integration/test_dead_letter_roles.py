@@ -7,9 +7,10 @@ import pytest
 from api.dead_letters import LetterShelf
 from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
+from ledger.bulk_acts.bulk_act import BulkOrder
+from ledger.bulk_acts.chore import BulkChore
+from ledger.bulk_acts.commands import BulkActs
 from ledger.dead_letters.acts import DeadLetterActs, Intent
-from ledger.dead_letters.bulk_acts import BulkActs, BulkOrder
-from ledger.dead_letters.bulk_chore import BulkChore
 from ledger.dead_letters.collector import Collector
 from ledger.dead_letters.letters import Act, DeadLetterFilter
 from ledger.errors import StoreRefusedError
@@ -20,7 +21,7 @@ from tests.integration.dead_letters_given import announcement, fail, foreign, li
 from tests.integration.given import caught_up, fetch, opened, submitted, types_of
 
 ANN = Intent(reason="fixed", origin=Origin(actor="user:ann"))
-ORDER = BulkOrder(act=Act.REDRIVEN, letters=DeadLetterFilter(), intent=ANN, rate_per_s=50)
+ORDER = BulkOrder(act=Act.REDRIVEN, chosen=DeadLetterFilter(), intent=ANN, rate_per_s=50)
 
 
 async def test_each_process_does_its_part_under_its_own_role(database_url: str) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from ledger.bootstrap import Ledger
-from ledger.dead_letters.bulk_chore import BulkChore
+from ledger.bulk_acts.chore import BulkChore
 from ledger.process import ExitCode
 from tests.integration.api_given import client_of
 from tests.integration.dead_letters_given import dead_messages, failed, foreign

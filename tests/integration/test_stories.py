@@ -7,9 +7,10 @@ from uuid import UUID
 import pytest
 
 from ledger.bootstrap import Ledger
+from ledger.bulk_acts.bulk_act import BulkOrder
+from ledger.bulk_acts.chore import BulkChore
+from ledger.bulk_acts.commands import BulkActs
 from ledger.dead_letters.acts import Intent
-from ledger.dead_letters.bulk_acts import BulkActs, BulkOrder
-from ledger.dead_letters.bulk_chore import BulkChore
 from ledger.dead_letters.letters import Act, DeadLetterFilter
 from ledger.queues.admitter import Admitter
 from ledger.queues.settings import QueueSettings, pause, resume, set_policy
@@ -62,7 +63,7 @@ async def test_a_bulk_redrive_stays_in_the_story_of_each_task(ledger: Ledger) ->
     task_id = await _submitted(ledger)
     await _failed(ledger, task_id, retry_delay_seconds=None)
     intent = Intent(reason="", origin=CLIENT)
-    order = BulkOrder(act=Act.REDRIVEN, letters=DeadLetterFilter(), intent=intent, rate_per_s=10)
+    order = BulkOrder(act=Act.REDRIVEN, chosen=DeadLetterFilter(), intent=intent, rate_per_s=10)
     bulk = await BulkActs(ledger).begin(order)
     await BulkChore(ledger).run_once(bulk.upto + timedelta(seconds=1))
 

@@ -266,7 +266,8 @@ async def _silence(ledger: Ledger, worker_id: UUID, seconds: float) -> None:
 
 
 async def _beat(ledger: Ledger, worker_id: UUID) -> None:
-    await fetch(ledger, query("beat"), worker_id, [], [])
+    takes = True
+    await fetch(ledger, query("beat"), worker_id, [], [], takes)
 
 
 async def _swept_one(sweeper: Sweeper) -> bool:

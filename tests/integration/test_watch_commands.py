@@ -68,7 +68,7 @@ def test_what_is_not_valid_is_told_by_sentence_and_code(database_url: str) -> No
     refused = {
         ("submit", "priority"): (2, "a field must be FIELD=VALUE, got 'priority'"),
         ("submit", "priority=99"): (2, "priority must be "),
-        ("submit", "colour=red"): (1, "Invalid request body: unknown field: colour"),
+        ("submit", "colour=red"): (2, "Invalid request body: unknown field: colour"),
         ("task", "watch", UNKNOWN_ID): (3, "Task not found"),
     }
 

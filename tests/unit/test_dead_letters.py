@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from ledger.broker.port import DeadLetter
+from ledger.bulk_acts.pace import Pace
 from ledger.dead_letters.collector import subject_of
 from ledger.dead_letters.letters import TOP, DeadLetterFilter, LetterKind
-from ledger.dead_letters.pace import Pace
 from ledger.jsonvalue import storable_json
 from ledger.messages import outgoing
 from ledger.store.records import RecordedEvent

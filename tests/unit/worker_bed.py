@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import asyncpg
@@ -87,15 +87,19 @@ class FaultyRoster(MemoryRoster):
         self.beats = 0
         self.refusals = 0
         self.has_left = False
+        self.is_draining = False
+        self.takes = True
 
-    async def beat(self, running: Sequence[RunningAttempt]) -> BeatAnswer:
+    async def beat(self, running: Sequence[RunningAttempt], *, takes: bool = True) -> BeatAnswer:
         """Beat, unless it is away."""
         if self.is_away:
             self.refusals += 1
             message = "the roster is away"
             raise StoreUnavailableError(message)
         self.beats += 1
-        return await super().beat(running)
+        self.takes = takes
+        answer = await super().beat(running)
+        return replace(answer, draining=self.is_draining)
 
     async def leave(self) -> None:
         """Remember that the worker left."""
@@ -131,10 +135,10 @@ class Bed:
         self.roster = FaultyRoster(self.store)
         self.commands = TaskCommands(self.store, self.clock)
 
-    def worker(self) -> Worker:
+    def worker(self, roster: FaultyRoster | None = None) -> Worker:
         """Make a worker; several may work on the same bed."""
         ledger = MemoryLedger(self.settings, self.store, self.clock)
-        return Worker(ledger, self.broker, self.registry, roster=self.roster)
+        return Worker(ledger, self.broker, self.registry, roster=roster or self.roster)
 
     async def submit(self, kind: str = "default", **specification: object) -> UUID:
         """Submit a task, which is retried at once unless its backoff is given."""

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
-from ledger.broker.port import KeepLetters, OutgoingMessage
+from ledger.broker.port import BrokerFacts, KeepLetters, OutgoingMessage, QueueDepth
 from ledger.broker.rabbitmq.connection import Connection
 from ledger.broker.rabbitmq.consumer import Consumer
 from ledger.broker.rabbitmq.dead_letters import DeadLetterMover
 from ledger.broker.rabbitmq.declarations import Declarations
 from ledger.broker.rabbitmq.delivery import RabbitmqDelivery
+from ledger.broker.rabbitmq.depths import depths_of
 from ledger.broker.rabbitmq.frames import event_publication
 from ledger.broker.rabbitmq.publisher import Publisher
 from ledger.errors import BrokerUnavailableError, ConfigurationError
@@ -101,6 +102,17 @@ class RabbitmqBroker:
     async def move_dead_letters(self, queue: str, keep: KeepLetters, *, letters_max: int) -> int:
         """Hand dead letters to `keep`, and ack them when it returns; see the port."""
         return await self._mover.move(queue, keep, letters_max=letters_max)
+
+    async def depths(self, queues: Sequence[str]) -> Sequence[QueueDepth]:
+        """Ask for the depth of each queue; see the port."""
+        for queue in queues:
+            check_queue_name(queue)
+        return await depths_of(self._connection, queues, timeout_seconds=self._timeout_seconds)
+
+    async def describe(self) -> BrokerFacts:
+        """Return the version that the server told at the start of the connection; see the port."""
+        async with self._connection.bounded("asking for its version", seconds=self._timeout_seconds):
+            return BrokerFacts("rabbitmq", await self._connection.server_version())
 
     async def ping(self) -> None:
         """Return when the server has opened a channel and closed it; see the port."""

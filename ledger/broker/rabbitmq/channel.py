@@ -59,6 +59,11 @@ class Channel:
         """Make a durable queue exist."""
         await self._raw.queue_declare(queue, durable=True, arguments=dict(arguments))
 
+    async def depth(self, queue: str) -> tuple[int, int]:
+        """Return how many messages wait in a queue that exists, and how many consumers it has."""
+        declared = await self._raw.queue_declare(queue, passive=True)
+        return declared.message_count or 0, declared.consumer_count or 0
+
     async def bind(self, queue: str, exchange: str, binding_key: str) -> None:
         """Bind a queue to an exchange."""
         await self._raw.queue_bind(queue, exchange, binding_key)

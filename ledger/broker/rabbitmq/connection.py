@@ -81,6 +81,10 @@ class Connection:
         raw = await link.channel(confirms=confirms)
         return Channel(raw, writer=link.writer, sink=sink, on_lost=on_lost)
 
+    async def server_version(self) -> str | None:
+        """Return what the server says that it is, after connecting where there is no connection."""
+        return (await self._opened()).server_version
+
     async def drop(self) -> None:
         """Cut the connection without a word, because the broker does not answer on it."""
         link, self._link = self._link, None

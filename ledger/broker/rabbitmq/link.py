@@ -55,6 +55,13 @@ class Link:
             raise ConnectionResetError("the socket is closed")
         return self._socket.writer
 
+    @property
+    def server_version(self) -> str | None:
+        """What the server says that it is."""
+        transport = self._connection.transport
+        told = None if transport is None else transport.connection.server_properties.get("version")
+        return told if isinstance(told, str) else None
+
     async def channel(self, *, confirms: bool) -> AbstractChannel:
         """Open a channel."""
         transport = self._connection.transport
