@@ -30,7 +30,7 @@ from ledger.errors import (
     WebhookNotFoundError,
     WebhookStateError,
 )
-from ledger.telemetry import configure_logging
+from ledger.logs import configure_logging
 
 log = structlog.get_logger()
 

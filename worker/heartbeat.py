@@ -9,8 +9,10 @@ import structlog
 
 from ledger.clock import LedgerClock
 from ledger.errors import LedgerError
+from ledger.measures import Measures
 from ledger.outage import Outage
 from ledger.settings import Settings
+from ledger.telemetry import HEARTBEATS
 from worker.roster import Roster, RunningAttempt
 
 log = structlog.get_logger()
@@ -27,6 +29,7 @@ class Heartbeat:
     Args:
         running: asked at every beat for the attempts that are under way.
         cancel: called with each task that somebody wants cancelled, at every beat anew.
+        measures: where the beats are counted.
     """
 
     def __init__(
@@ -37,7 +40,9 @@ class Heartbeat:
         *,
         running: Callable[[], list[RunningAttempt]],
         cancel: Callable[[UUID], None],
+        measures: Measures,
     ) -> None:
+        self._measures = measures
         self._roster = roster
         self._clock = clock
         self._interval_seconds = settings.heartbeat_seconds
@@ -78,12 +83,14 @@ class Heartbeat:
             try:
                 await self.run_once()
             except LedgerError as error:
+                self._measures.count(HEARTBEATS, "failed")
                 if was_believed and not self.is_believed:
                     log.warning("heartbeat.lease_lost", lease_seconds=self._lease_seconds, reason=str(error))
                     was_believed = False
                 await self._outage.wait(error)
             else:
                 self._outage.end()
+                self._measures.count(HEARTBEATS, "answered")
                 was_believed = True
                 await self._pause()
 
