@@ -38,7 +38,7 @@ class TaskFailure(BaseModel):
     """What went wrong in the last failed attempt."""
 
     type: str
-    message: str
+    message: str | None = Field(None, description="Absent where it was erased.")
     traceback: str | None = None
 
 

@@ -20,6 +20,7 @@ from api.routes.batch import BatchRoutes
 from api.routes.bulk_acts import BulkActRoutes
 from api.routes.commands import CommandRoutes
 from api.routes.dead_letters import DeadLetterRoutes
+from api.routes.erasures import ErasureRoutes
 from api.routes.health import HealthRoutes
 from api.routes.history import ARCHIVED_HEADER, HistoryRoutes
 from api.routes.ledger import LedgerRoutes
@@ -81,6 +82,7 @@ def create_app(
         QueueRoutes(ledger),
         DeadLetterRoutes(ledger),
         BulkActRoutes(ledger),
+        ErasureRoutes(ledger),
         SealRoutes(ledger),
         ReadModelRoutes(ledger),
         ArchiveRoutes(ledger),

@@ -1,8 +1,21 @@
 """The entries of an audit as the API and the terminal show them."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import orjson
 
 from ledger.history.audit import AuditEntry
+from ledger.payloads.opening import Opening
+
+
+async def opened_entries(opening: Opening, entries: Sequence[AuditEntry]) -> Sequence[AuditEntry]:
+    """Return entries with what is encrypted of their events opened, as far as that is possible."""
+    opened = iter(await opening.events([entry.event for entry in entries if entry.event is not None]))
+    return [
+        entry if entry.event is None else replace(entry, event=(event := next(opened)), data=event.data)
+        for entry in entries
+    ]
 
 
 def entry_body(entry: AuditEntry) -> dict[str, object]:

@@ -7,6 +7,7 @@ from uuid import UUID
 import typer
 
 import api.dlq_commands
+import api.erasure_commands
 import api.history_commands
 import api.key_commands
 import api.past_commands
@@ -162,6 +163,8 @@ app.add_typer(api.past_commands.ledger, name="ledger")
 app.command()(api.history_commands.audit)
 app.add_typer(api.history_commands.events, name="events")
 app.add_typer(api.dlq_commands.app, name="dlq")
+app.add_typer(api.erasure_commands.erase, name="erase")
+app.add_typer(api.erasure_commands.erasure, name="erasure")
 app.add_typer(api.queue_commands.app, name="queues")
 app.add_typer(api.schedule_commands.app, name="schedules")
 app.add_typer(api.key_commands.app, name="keys")

@@ -14,6 +14,7 @@ from ledger.dead_letters.letters import TOP, Act, Acted, DeadLetterFilter, DeadM
 from ledger.dead_letters.reader import DeadLetterReader
 from ledger.errors import DeadLetterNotFoundError, TaskNotFoundError
 from ledger.jsonvalue import decode_json
+from ledger.payloads.opening import Opening
 from ledger.store.records import RecordedEvent
 from ledger.task_words import Status
 
@@ -41,6 +42,7 @@ class LetterShelf:
 
     def __init__(self, ledger: Ledger) -> None:
         self._store = ledger.store
+        self._opening = Opening(ledger.vault)
         self._letters = DeadLetterReader(ledger)
         self._tasks = TaskReader(ledger)
 
@@ -97,8 +99,8 @@ class LetterShelf:
             "died_at": task.finished_at,
             "act": next((_discarding(event) for event in reversed(events) if event.type == _DISCARDED), None),
             **{name: getattr(task, name) for name in _OF_A_TASK},
-            "history": [event_body(event) for event in events],
-            "stale_writes": [stale_write_body(write) for write in refused],
+            "history": [event_body(event) for event in await self._opening.events(events)],
+            "stale_writes": [stale_write_body(write) for write in await self._opening.events(refused)],
         }
 
     async def _task(self, task_id: UUID) -> TaskView | None:

@@ -20,6 +20,7 @@ from api.routes.tasks import event_body
 from api.sse import CONTENT_TYPE, RETRY, send_chunk, sse_frame
 from api.tail import Tail
 from ledger.errors import StoreUnavailableError
+from ledger.payloads.opening import Opening
 from ledger.store.records import RecordedEvent
 
 _CHUNK_BYTES = 65_536
@@ -34,9 +35,12 @@ class EventStream(StreamingResponse):
         TooManyWaitingError: there is no place.
     """
 
-    def __init__(self, feed: EventFeed, tail: Tail, places: Places, *, heartbeat_seconds: float) -> None:
+    def __init__(
+        self, feed: EventFeed, tail: Tail, places: Places, *, heartbeat_seconds: float, opening: Opening
+    ) -> None:
         super().__init__((), headers={"X-Accel-Buffering": "no"}, media_type=CONTENT_TYPE)
         self._feed = feed
+        self._opening = opening
         self._tail = tail
         self._places = places
         self._heartbeat_seconds = heartbeat_seconds
@@ -58,7 +62,7 @@ class EventStream(StreamingResponse):
         await send_chunk(send, RETRY)
         while True:
             events = await self._next()
-            for chunk in _chunks(events):
+            for chunk in _chunks(await self._opened(events)):
                 await send_chunk(send, chunk)
             if events:
                 told = events[-1].position
@@ -75,6 +79,13 @@ class EventStream(StreamingResponse):
         except StoreUnavailableError:
             await asyncio.sleep(_RETRY_SECONDS)  # browsers do not come again to a stream that ends with an error
             return ()
+
+    async def _opened(self, events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
+        while True:
+            try:
+                return await self._opening.events(events)
+            except StoreUnavailableError:
+                await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _heartbeat(position: int | None, told: int | None) -> bytes:

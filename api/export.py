@@ -19,6 +19,7 @@ from api.places import Places
 from api.routes.tasks import event_body
 from ledger.history.audit import reason_of
 from ledger.history.search import EventFilter, LogSearch, Stretch
+from ledger.payloads.opening import Opening
 from ledger.store.records import RecordedEvent
 
 # Measured: larger pages are no faster, and keep the other requests of the process waiting for longer.
@@ -35,10 +36,17 @@ MEDIA_TYPES: Mapping[ExportFormat, str] = {
 
 
 class Export:
-    """One export; `count` is how many events it has written out so far."""
+    """One export; `count` is how many events it has written out so far.
 
-    def __init__(self, search: LogSearch, asked: EventFilter, written_as: ExportFormat) -> None:
+    Args:
+        opening: opens what is encrypted; without one it is written out as the ledger holds it.
+    """
+
+    def __init__(
+        self, search: LogSearch, asked: EventFilter, written_as: ExportFormat, *, opening: Opening | None
+    ) -> None:
         self.count = 0
+        self._opening = opening
         self._search = search
         self._asked = asked
         self._format = written_as
@@ -53,7 +61,7 @@ class Export:
             stretch = found.rest
             self.count += len(found.events)
             if found.events:
-                yield write(found.events)
+                yield write(found.events if self._opening is None else await self._opening.events(found.events))
 
 
 class ExportResponse(StreamingResponse):

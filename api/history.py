@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 from pydantic import BaseModel, ValidationError
 
-from api.audit_entries import entry_body
+from api.audit_entries import entry_body, opened_entries
 from api.export import Export
 from api.history_shapes import AuditQuery, Events, ExportQuery
 from api.json_response import timestamp, to_json
@@ -22,6 +22,7 @@ from ledger.errors import ConfigurationError, TaskNotFoundError
 from ledger.history.audit import Audit, AuditEntry, AuditFilter, AuditPage, AuditSource, reason_of
 from ledger.history.follower import follow
 from ledger.history.search import EventFilter, LogSearch, Stretch
+from ledger.payloads.opening import Opening
 from ledger.roles import start_up
 from ledger.settings import load_settings
 from ledger.store.records import RecordedEvent
@@ -34,7 +35,7 @@ Asked = TypeVar("Asked", bound=BaseModel)
 async def run_history(task_id: UUID, *, database_url: str | None, as_json: bool) -> None:
     """Print a line for each event of a task, oldest first, or one JSON object."""
     async with _opened(database_url) as ledger:
-        events = await ledger.store.read_stream(task_id)
+        events = await Opening(ledger.vault).events(await ledger.store.read_stream(task_id))
     if not events:
         raise TaskNotFoundError(task_id)
     if as_json:
@@ -50,17 +51,22 @@ async def run_tail(
     asked = _checked(Events, given)
     async with _opened(database_url) as ledger:
         search = LogSearch(ledger)
+        opening = Opening(ledger.vault)
         horizon = await search.horizon()
         stretch = await search.stretch(asked.events(), after=asked.after, upto=horizon)
         if "after" in given:
-            await _print_stretch(search, asked.events(), stretch, as_json=as_json)
+            while stretch is not None:
+                found = await search.forwards(asked.events(), stretch, limit=_PAGE)
+                _print_events(await opening.events(found.events), as_json=as_json)
+                stretch = found.rest
         else:
-            _print_events(await _last(search, asked.events(), stretch, count=lines), as_json=as_json)
+            last = await _last(search, asked.events(), stretch, count=lines)
+            _print_events(await opening.events(last), as_json=as_json)
         if not is_followed:
             return
         async with aclosing(follow(ledger, asked.events(), after=max(asked.after, horizon))) as pages:
             async for events in pages:
-                _print_events(events, as_json=as_json)
+                _print_events(await opening.events(events), as_json=as_json)
 
 
 async def run_export(
@@ -72,7 +78,8 @@ async def run_export(
         search = LogSearch(ledger)
         horizon = await search.horizon()
         stretch = await search.stretch(asked.events(), after=asked.after, upto=horizon)
-        export = Export(search, asked.events(), asked.format)
+        opening = None if asked.ciphertext else Opening(ledger.vault)
+        export = Export(search, asked.events(), asked.format, opening=opening)
         with _written(output) as file:
             async for piece in export.pieces(stretch):
                 file.write(piece)
@@ -95,7 +102,8 @@ async def run_audit(given: Mapping[str, object], *, limit: int, database_url: st
     query = _checked(AuditQuery, given)
     asked = query.asked()
     async with _opened(database_url) as ledger:
-        entries, has_more = await _entries(Audit(ledger), asked, limit=limit)
+        found, has_more = await _entries(Audit(ledger), asked, limit=limit)
+        entries = await opened_entries(Opening(ledger.vault), found)
     if as_json:
         body = {"entries": [entry_body(entry) for entry in entries], "has_more": has_more}
         typer.echo(to_json(body))
@@ -132,13 +140,6 @@ async def _last(
         events += found.events
         stretch = found.rest
     return events[::-1]
-
-
-async def _print_stretch(search: LogSearch, asked: EventFilter, stretch: Stretch | None, *, as_json: bool) -> None:
-    while stretch is not None:
-        found = await search.forwards(asked, stretch, limit=_PAGE)
-        _print_events(found.events, as_json=as_json)
-        stretch = found.rest
 
 
 def _print_events(events: Sequence[RecordedEvent], *, as_json: bool) -> None:

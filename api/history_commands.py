@@ -65,13 +65,16 @@ def export(
     asked: Mapping[str, object],
     written_as: Annotated[str, typer.Option("--format", help="ndjson or csv.")] = "ndjson",
     output: Annotated[Path | None, typer.Option("--output", help="The file; standard output when absent.")] = None,
+    ciphertext: Annotated[
+        bool, typer.Option("--ciphertext", help="Leave the payloads of erasable tasks encrypted.")
+    ] = False,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Export the events of all tasks, up to where the log is complete now; a file is there when it is whole."""
     from api.history import run_export  # noqa: PLC0415 - keeps `--help` fast
 
-    given = {**asked, "format": written_as}
+    given = {**asked, "format": written_as, "ciphertext": ciphertext}
     run_command(run_export(given, output=output, database_url=database_url, as_json=as_json))
 
 

@@ -83,6 +83,9 @@ class ExportQuery(Events):
         ExportFormat.NDJSON,
         description="`ndjson`: a line is an event as `GET /events` has it; `csv`: RFC 4180, `data` as JSON text.",
     )
+    ciphertext: bool = Field(
+        default=False, description="Leave the payloads of erasable tasks encrypted, as the ledger holds them."
+    )
 
 
 class ArchivedShown(BaseModel):

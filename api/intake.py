@@ -55,6 +55,7 @@ class Intake:
             backoff=self._backoff,
             tags=tuple(given.tags or ()),
             key=given.key,
+            erasable=bool(given.erasable),
             unique_key=given.unique_key,
             after=_task_ids(given.after or ()) if after is None else after,
             on_parent_failure=_or(given.on_parent_failure, ParentPolicy.CANCEL),

@@ -24,10 +24,21 @@ from api.errors import LedgerArchivedError, PastOutOfReachError
 from api.json_response import timestamp
 from api.kept_counts import CountsKeeper, KeptCounts
 from api.ledger_counts import Count, Move, count_body, counts_after, counts_before, move_body
-from api.read_model import ABOVE_ALL, FIRST, LAST, TaskFilter, TaskSummary, summary_of, summary_of_row, view_of
+from api.read_model import (
+    ABOVE_ALL,
+    FIRST,
+    LAST,
+    TaskFilter,
+    TaskSummary,
+    opened_tasks,
+    summary_of,
+    summary_of_row,
+    view_of,
+)
 from api.task_past import recorded_until
 from ledger.bootstrap import Ledger
 from ledger.errors import StoreRefusedError, StoreUnavailableError
+from ledger.payloads.opening import Opening
 from ledger.queries import query
 from ledger.store.records import RecordedEvent
 from projections.errors import ReadModelMissingError
@@ -101,6 +112,7 @@ class LedgerPast:
     def __init__(self, ledger: Ledger) -> None:
         self._database = ledger.database
         self._store = ledger.store
+        self._opening = Opening(ledger.vault)
         self._seconds_max = ledger.settings.as_of_seconds_max
         self._kept = CountsKeeper(moments_max=_MOMENTS_KEPT_MAX)
         self._at_once = asyncio.Semaphore(_AT_ONCE_MAX)
@@ -130,12 +142,13 @@ class LedgerPast:
         streams: dict[UUID, list[RecordedEvent]] = {task_id: [] for task_id in changed}
         for row in found:
             streams[row["task_id"]].append(RecordedEvent(*row))
-        return [
+        tasks = [
             summary_of(view_of(recorded_until(streams[row["task_id"]], moment)))
             if row["is_changed"]
             else summary_of_row(dict(row))
             for row in rows
         ]
+        return await opened_tasks(self._opening, tasks)
 
     async def counts(self, asked: LedgerQuery) -> dict[str, object]:
         """Return how many tasks there were, by status, queue and kind, as the API answers it."""

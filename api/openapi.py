@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from api.answers import ProblemDocument, Submitted
 from api.dead_letter_shapes import BulkRequest, DiscardReason
+from api.erasure_shapes import ErasureRequest
 from api.needed_scope import needed_scope
 from api.origin import CORRELATION_ID_PATTERN
 from api.queue_schemas import QueueSettingsGiven
@@ -43,7 +44,7 @@ _RECEIPT_HEADERS = {
 }
 # Of routes that read their bodies by themselves.
 _MODELS = (
-    BatchItem, BulkRequest, DiscardReason, ProblemDocument, QueueSettingsGiven, Reason, RotateBody,
+    BatchItem, BulkRequest, DiscardReason, ErasureRequest, ProblemDocument, QueueSettingsGiven, Reason, RotateBody,
     ScheduleBody, SkipBody, Submission, Submitted, WebhookBody,
 )  # fmt: skip
 _EXAMPLE_ID = "0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7"

@@ -13,6 +13,7 @@ from api.read_model import TaskReader
 from api.routes.tasks import task_body
 from api.task_past import TaskPast, TaskThen
 from ledger.bootstrap import Ledger, open_ledger
+from ledger.payloads.opening import Opening
 from ledger.roles import start_up
 from ledger.settings import load_settings
 
@@ -25,7 +26,8 @@ async def run_task(task_id: UUID, given: Mapping[str, object], *, database_url: 
             then = await TaskPast(ledger).find(task_id, asked)
         else:
             then = TaskThen(await TaskReader(ledger).find(task_id), None)
-        body = task_body(then, await ledger.store.read_stale_writes(task_id))
+        refused = await Opening(ledger.vault).events(await ledger.store.read_stale_writes(task_id))
+        body = task_body(then, refused)
     if as_json:
         _print_json(body)
         return

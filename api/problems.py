@@ -41,6 +41,7 @@ from ledger.errors import (
     BulkActNotFoundError,
     DeadLetterNotFoundError,
     DeadLetterStateError,
+    ErasureNotFoundError,
     IdempotencyKeyReusedError,
     InvalidValueError,
     KeyInFlightError,
@@ -50,12 +51,10 @@ from ledger.errors import (
     TaskArchivedError,
     TaskNotFoundError,
     TaskStateError,
-    WebhookDeliveryNotFoundError,
-    WebhookNotFoundError,
-    WebhookStateError,
     WrongExpectedVersionError,
 )
 from ledger.traces import trace_fields
+from ledger.webhooks.errors import WebhookDeliveryNotFoundError, WebhookNotFoundError, WebhookStateError
 from projections.errors import (
     NotVerifiableError,
     ProjectionNotFoundError,
@@ -142,6 +141,7 @@ _TABLE = (
     ),
     _Row(WebhookStateError, HTTPStatus.CONFLICT, "webhook-state", "The webhook's state refuses this"),
     _Row(DeadLetterNotFoundError, HTTPStatus.NOT_FOUND, "dead-letter-not-found", "There is no such dead letter"),
+    _Row(ErasureNotFoundError, HTTPStatus.NOT_FOUND, "erasure-not-found", "There is no such erasure"),
     _Row(BulkActNotFoundError, HTTPStatus.NOT_FOUND, "bulk-act-not-found", "There is no such bulk act"),
     _Row(DeadLetterStateError, HTTPStatus.CONFLICT, "dead-letter-state", "The dead letter refuses this"),
     _Row(ProjectionNotFoundError, HTTPStatus.NOT_FOUND, "projection-not-found", "There is no such projection"),
@@ -167,6 +167,7 @@ _IDS = {
     ("path", "bulk_id"): "Bulk Act",
     ("path", "run_id"): "Run",
     ("path", "failure_id"): "Failure",
+    ("path", "order_id"): "Erasure",
 }
 _UNKNOWN = _Row(
     Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal server error",

@@ -6,9 +6,9 @@ stream is served as it is.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -19,6 +19,7 @@ from ledger.codec import decode
 from ledger.errors import StoreRefusedError, TaskNotFoundError
 from ledger.jsonvalue import decode_json
 from ledger.messages import ready_band
+from ledger.payloads.opening import Opening
 from ledger.queries import query
 from ledger.store.records import RecordedEvent
 from ledger.task import Task
@@ -94,6 +95,11 @@ class TaskFilter:
     as_of: datetime | None = None
 
 
+# Where a view has what events keep encrypted, by its name there.
+_SECRETS = {"input": "input", "result": "result", "error": "error", "message": "progress_message"}
+
+Shown = TypeVar("Shown", bound=TaskSummary)
+
 # What a view is made of: a row of the read model, or the events of the stream.
 _Source = Mapping[str, object] | Sequence[RecordedEvent]
 
@@ -104,6 +110,7 @@ class TaskReader:
     def __init__(self, ledger: Ledger) -> None:
         self._database = ledger.database
         self._store = ledger.store
+        self._opening = Opening(ledger.vault)
         self._sources = GatheredReads(self._read_sources, lanes_max=_LANES_MAX, batch_size_max=_BATCH_SIZE_MAX)
         self._streams = GatheredReads(
             ledger.store.read_streams, lanes_max=_LANES_MAX, batch_size_max=_BATCH_SIZE_MAX
@@ -112,11 +119,17 @@ class TaskReader:
     async def find(self, task_id: UUID, *, position_min: int = 0, version_min: int = 0) -> TaskView:
         """Return the task from the read model, or folded from its stream where that is older than asked for.
 
+        What is encrypted of it is opened as far as that is possible.
+
         Raises:
             TaskArchivedError: it has no row, and its stream is not in the log.
             TaskNotFoundError: the ledger has no such stream.
             StoreUnavailableError: the database is out of reach.
         """
+        found = await self._find(task_id, position_min=position_min, version_min=version_min)
+        return (await opened_tasks(self._opening, [found]))[0]
+
+    async def _find(self, task_id: UUID, *, position_min: int, version_min: int) -> TaskView:
         found = await self._sources.find(task_id)
         if found is None:
             await self._store.read_stream(task_id, limit=1)  # says so where it is archived
@@ -142,7 +155,7 @@ class TaskReader:
             below or ABOVE_ALL,
             limit,
         )
-        return [summary_of_row(row) for row in rows]
+        return await opened_tasks(self._opening, [summary_of_row(row) for row in rows])
 
     async def _read_sources(self, task_ids: Sequence[UUID]) -> dict[UUID, _Source]:
         # Nothing is decoded here: an event that this release does not know must not spoil the others' answers.
@@ -181,6 +194,26 @@ def view_of(events: Sequence[RecordedEvent]) -> TaskView:
         updated_at=last.recorded_at,
         **{name: getattr(task, name) for name in _STATE},
     )
+
+
+async def opened_tasks(opening: Opening, tasks: Sequence[Shown]) -> list[Shown]:
+    """Return tasks with what is encrypted of them opened, as far as that is possible."""
+    fields = [
+        (task.task_id, {name: getattr(task, at) for name, at in _SECRETS.items() if hasattr(task, at)})
+        for task in tasks
+    ]
+    opened = await opening.fields(fields)
+    return [_with(task, before[1], after) for task, before, after in zip(tasks, fields, opened, strict=True)]
+
+
+def _with(task: Shown, before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]) -> Shown:
+    if before == after:
+        return task
+    values: dict[str, Any] = {_SECRETS[name]: value for name, value in after.items()}
+    error = values["error"]
+    if isinstance(error, Mapping) and not isinstance(task, TaskView):
+        values["error"] = {name: value for name, value in error.items() if name != "traceback"}
+    return replace(task, **values)
 
 
 def summary_of_row(row: Mapping[str, object]) -> TaskSummary:

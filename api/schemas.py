@@ -156,6 +156,11 @@ class Submission(_Request):
     on_parent_failure: ParentPolicy | None = Field(
         None, description="What becomes of it when one of those does not complete; `cancel` when absent."
     )
+    erasable: bool | None = Field(
+        None,
+        description="What it is given and comes up with is encrypted, and can be erased when it is finished; "
+        "false when absent, unless LEDGER_ERASABLE is all.",
+    )
 
     @model_validator(mode="after")
     def _starts_once(self) -> Self:

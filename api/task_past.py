@@ -11,9 +11,10 @@ from itertools import takewhile
 from uuid import UUID
 
 from api.as_of import AsOfQuery, DiffQuery, past_interval, past_moment
-from api.read_model import TaskView, view_of
+from api.read_model import TaskView, opened_tasks, view_of
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError, TaskNotFoundError
+from ledger.payloads.opening import Opening
 from ledger.store.records import RecordedEvent, StaleWrite
 
 _LEAST = timedelta(microseconds=1)
@@ -36,6 +37,7 @@ class TaskPast:
 
     def __init__(self, ledger: Ledger) -> None:
         self._store = ledger.store
+        self._opening = Opening(ledger.vault)
 
     async def find(self, task_id: UUID, asked: AsOfQuery) -> TaskThen:
         """Return the task as it was.
@@ -48,14 +50,14 @@ class TaskPast:
         if asked.as_of is not None:
             moment = past_moment(asked.as_of, now=await self._store.database_time(), field="as_of")
             stream = recorded_until(await self._store.read_stream(task_id), moment)
-            return TaskThen(_folded(task_id, stream), moment)
+            return TaskThen(await self._folded(task_id, stream), moment)
         stream = await self._store.read_stream(task_id)
         version = asked.as_of_version or len(stream)
         if stream and version > stream[-1].version:
             bound = f"at most {stream[-1].version}, the version that the task is at"
             raise InvalidValueError(field="as_of_version", bound=bound, value=version)
         until = stream[version].recorded_at - _LEAST if version < len(stream) else None
-        return TaskThen(_folded(task_id, stream[:version]), until)
+        return TaskThen(await self._folded(task_id, stream[:version]), until)
 
     async def diff(self, task_id: UUID, asked: DiffQuery) -> dict[str, object]:
         """Return which fields of a task are not what they were; all of them where it was not there yet.
@@ -67,15 +69,20 @@ class TaskPast:
         """
         interval = past_interval(asked, now=await self._store.database_time())
         stream = await self._store.read_stream(task_id)
-        after = _folded(task_id, recorded_until(stream, interval.until))
+        after = await self._folded(task_id, recorded_until(stream, interval.until))
         beginning = recorded_until(stream, interval.since)
-        before = view_of(beginning) if beginning else None
+        before = await self._folded(task_id, beginning) if beginning else None
         return {
             "task_id": task_id,
             "from": {"as_of": interval.since, "version": before.version if before else 0},
             "to": {"as_of": interval.until, "version": after.version},
             "changes": changes_between(before, after),
         }
+
+    async def _folded(self, task_id: UUID, stream: Sequence[RecordedEvent]) -> TaskView:
+        if not stream:
+            raise TaskNotFoundError(task_id)
+        return (await opened_tasks(self._opening, [view_of(stream)]))[0]
 
 
 def recorded_until(stream: Sequence[RecordedEvent], moment: datetime) -> list[RecordedEvent]:
@@ -90,9 +97,3 @@ def changes_between(before: TaskView | None, after: TaskView) -> dict[str, dict[
         for name in (field.name for field in fields(TaskView))
         if (was := None if before is None else getattr(before, name)) != (became := getattr(after, name))
     }
-
-
-def _folded(task_id: UUID, stream: Sequence[RecordedEvent]) -> TaskView:
-    if not stream:
-        raise TaskNotFoundError(task_id)
-    return view_of(stream)

@@ -18,6 +18,7 @@ from ledger.bootstrap import Ledger, open_ledger
 from ledger.codec import decode
 from ledger.errors import InvalidValueError, TaskNotFoundError
 from ledger.jsonvalue import decode_json
+from ledger.payloads.opening import Opening
 from ledger.process import ExitCode
 from ledger.roles import start_up
 from ledger.settings import load_settings
@@ -76,18 +77,20 @@ async def _watch(ledger: Ledger, task_id: UUID, seconds_max: float | None) -> No
     if task.status == Status.COMPLETED:
         typer.echo(f"COMPLETED {to_json(task.result).decode()}")
         return
-    why = "" if task.error is None else f" {task.error['type']}: {task.error['message']}"
+    failed = task.error
+    why = "" if failed is None else f" {failed['type']}: {failed.get('message', 'erased, or encrypted')}"
     typer.echo(f"{task.status}{why}")
     raise typer.Exit(ExitCode.FAILURE)
 
 
 async def _finished(ledger: Ledger, task_id: UUID) -> Task:
     task: Task | None = None
+    opening = Opening(ledger.vault)
     poll_interval_seconds = ledger.settings.poll_interval_seconds
     async with subscribe(ledger.store, poll_interval_seconds=poll_interval_seconds) as subscription:
         while True:
             version = 0 if task is None else task.version
-            for event in await ledger.store.read_stream(task_id, after_version=version):
+            for event in await opening.events(await ledger.store.read_stream(task_id, after_version=version)):
                 typer.echo(_line(event))
                 task = decode(event).mutate(task)
             if task is None:

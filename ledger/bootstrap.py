@@ -23,6 +23,7 @@ from ledger.errors import (
 )
 from ledger.instruments import Instruments, open_instruments
 from ledger.migrate import migrate
+from ledger.payloads.vault import PayloadVault, open_vault
 from ledger.queues.policies import QueuePolicies, stored_policies
 from ledger.settings import Settings
 from ledger.store.connection import Database, open_database
@@ -49,6 +50,7 @@ class Ledger:
     commands: TaskCommands
     clock: LedgerClock
     policies: QueuePolicies
+    vault: PayloadVault
     instruments: Instruments = field(default_factory=Instruments)
 
 
@@ -57,7 +59,8 @@ async def open_ledger(settings: Settings, *, role: Role | None = None) -> AsyncI
     """Open the ledger in the database of the settings, and the instruments of the role.
 
     Raises:
-        ConfigurationError: DATABASE_URL is not set, and no embedded Postgres runs.
+        ConfigurationError: DATABASE_URL is not set, and no embedded Postgres runs; or tasks are to be erasable
+            and there is no secret.
         StoreUnavailableError: the database is out of reach.
     """
     async with (
@@ -68,15 +71,17 @@ async def open_ledger(settings: Settings, *, role: Role | None = None) -> AsyncI
         clock = LedgerClock()
         await synchronise(clock, store)
         policies = stored_policies(database)
+        vault = open_vault(database, settings)
         try:
             yield Ledger(
                 settings=settings,
                 database=database,
                 store=store,
-                commands=TaskCommands(store, clock, policies),
+                commands=TaskCommands(store, clock, policies, vault),
                 clock=clock,
                 policies=policies,
                 instruments=instruments,
+                vault=vault,
             )
         finally:
             await policies.close()

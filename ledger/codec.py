@@ -6,7 +6,7 @@ method `upcast_v1_v2(data)` for each step from an older `class_version`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from functools import cache
 from typing import cast
@@ -15,11 +15,13 @@ from uuid import UUID
 import orjson
 from pydantic import JsonValue
 
-from ledger.errors import UnknownEventTypeError
+from ledger.errors import PayloadKeyMissingError, UnknownEventTypeError
 from ledger.jsonvalue import encode_json
+from ledger.payloads.cipher import PayloadCipher, sealed_data
 from ledger.store.records import NewEvent, Origin, RecordedEvent
 from ledger.task import Task
-from ledger.task_events import Submitted, TaskEvent
+from ledger.task_events import Failed, Submitted, TaskEvent
+from ledger.task_words import Cause
 
 _ENVELOPE = frozenset({"originator_id", "originator_version", "timestamp", "originator_topic"})
 _EVENT_CLASSES: tuple[type[TaskEvent], ...] = (
@@ -34,6 +36,7 @@ _EVENT_CLASSES: tuple[type[TaskEvent], ...] = (
     Task.Cancelled,
     Task.Retried,
     Task.Discarded,
+    Task.Erased,
 )
 
 
@@ -43,6 +46,12 @@ def topic_of(event_class: type[TaskEvent]) -> str:
 
 
 EVENT_TYPES: dict[str, type[TaskEvent]] = {topic_of(cls): cls for cls in _EVENT_CLASSES}
+
+
+def secret_field_of(topic: str) -> str | None:
+    """Return the field of an event type that is encrypted where the task is erasable; None where none is."""
+    event_class = EVENT_TYPES.get(topic)
+    return None if event_class is None else event_class.SEALED
 
 
 def encode(event: TaskEvent, *, kind: str, queue: str, origin: Origin, bytes_max: int | None = None) -> NewEvent:
@@ -99,13 +108,41 @@ def fold(rows: Iterable[RecordedEvent]) -> Task | None:
     return task
 
 
-def encode_pending(task: Task, *, origin: Origin, bytes_max: int | None = None) -> tuple[int, Sequence[NewEvent]]:
-    """Return the expected version and the rows of what the task has triggered since it was folded."""
+def encode_pending(
+    task: Task, *, origin: Origin, bytes_max: int | None = None, cipher: PayloadCipher | None = None
+) -> tuple[int, Sequence[NewEvent]]:
+    """Return the expected version and the rows of what the task has triggered since it was folded.
+
+    Raises:
+        InvalidValueError: a field holds what the ledger cannot store.
+        PayloadKeyMissingError: the task is erasable, and what a handler said would stand there in clear.
+    """
     pending = cast("Sequence[TaskEvent]", task.collect_events())
     rows = [
         encode(event, kind=task.kind, queue=task.queue, origin=origin, bytes_max=bytes_max) for event in pending
     ]
+    if task.erasable:
+        rows = [_protected(event, row, cipher) for event, row in zip(pending, rows, strict=True)]
     return task.version - len(rows), rows
+
+
+def protected(row: NewEvent, cipher: PayloadCipher) -> NewEvent:
+    """Return the row of an erasable task's event with what is a user's encrypted."""
+    field = secret_field_of(row.type)
+    return row if field is None else replace(row, data=sealed_data(row.data, field=field, cipher=cipher))
+
+
+def _protected(event: TaskEvent, row: NewEvent, cipher: PayloadCipher | None) -> NewEvent:
+    if cipher is not None:
+        return protected(row, cipher)
+    # Who sweeps and follows up fails a task in words of its own, so it needs no secret.
+    if isinstance(event, Failed):
+        is_a_handlers = event.cause in (Cause.ERROR, Cause.TIMEOUT)
+    else:
+        is_a_handlers = type(event).SEALED is not None
+    if is_a_handlers:
+        raise PayloadKeyMissingError(task_id=event.originator_id, reason="no key came with what is to be recorded")
+    return row
 
 
 def _event(

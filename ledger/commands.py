@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import asyncpg
 from uuid_utils.compat import uuid7
 
 from ledger.clock import Clock
-from ledger.codec import encode, encode_pending, fold
+from ledger.codec import encode, encode_pending, fold, protected
 from ledger.errors import InvalidValueError, TaskNotFoundError, TaskStateError, WrongExpectedVersionError
+from ledger.payloads.cipher import PayloadCipher
+from ledger.payloads.vault import PayloadVault, no_vault
 from ledger.queues.policies import QueuePolicies
 from ledger.specification import TaskSpecification, check_specification
 from ledger.store.keys import IdempotencyKey, Once, UniqueKey
@@ -38,12 +40,20 @@ class TaskCommands:
 
     Args:
         policies: what is set for the queues; nothing if absent.
+        vault: makes the keys of erasable tasks; without one there are none.
     """
 
-    def __init__(self, store: EventStore, clock: Clock, policies: QueuePolicies | None = None) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        clock: Clock,
+        policies: QueuePolicies | None = None,
+        vault: PayloadVault | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._policies = policies
+        self._vault = no_vault() if vault is None else vault
 
     async def submit(
         self,
@@ -69,11 +79,11 @@ class TaskCommands:
         draft = self.draft(specification, origin=origin)
         if specification.after:
             await self._check_parents([specification], connection)
-        if idempotency_key is None and specification.unique_key is None:
+        if idempotency_key is None and specification.unique_key is None and draft.payload_key is None:
             return await self._store.append(
                 draft.task_id, draft.events, expected_version=draft.expected_version, connection=connection
             )
-        once = Once(idempotency_key, _unique_key(specification))
+        once = Once(idempotency_key, _unique_key(specification), draft.payload_key)
         return await self._store.append_once(
             draft.task_id, draft.events, expected_version=draft.expected_version, once=once, connection=connection
         )
@@ -120,9 +130,15 @@ class TaskCommands:
         check_specification(specification)
         # A view of the policies that is a moment old does no harm: whoever claims the task looks again.
         hold = None if self._policies is None else self._policies.hold_of_new(specification.queue)
+        is_erasable = self._vault.is_erasable(asked=specification.erasable)
+        if is_erasable and not specification.erasable:
+            specification = replace(specification, erasable=True)
         submitted = Task.submission(task_id or uuid7(), specification, now=self._clock.now(), hold=hold)
         event = encode(submitted, kind=submitted.kind, queue=submitted.queue, origin=origin)
-        return StreamAppend(submitted.originator_id, (event,), 0)
+        if not is_erasable:
+            return StreamAppend(submitted.originator_id, (event,), 0)
+        key = self._vault.new_key(submitted.originator_id, specification.tags)
+        return StreamAppend(submitted.originator_id, (protected(event, key.cipher),), 0, key.kept)
 
     async def record(self, drafts: Sequence[StreamAppend]) -> list[Appended]:
         """Record drafts, all of them or none, and return their receipts in the same order."""
@@ -178,8 +194,12 @@ class TaskCommands:
             raise TaskNotFoundError(task_id)
         return task
 
-    async def decide(self, task_id: UUID, decision: Decision, *, origin: Origin) -> Decided:
+    async def decide(
+        self, task_id: UUID, decision: Decision, *, origin: Origin, cipher: PayloadCipher | None = None
+    ) -> Decided:
         """Let the task decide and append what it decided, as often as others get in between.
+
+        The cipher seals what a handler said of an erasable task.
 
         Raises:
             TaskNotFoundError: there is no such task.
@@ -188,26 +208,30 @@ class TaskCommands:
         """
         for _ in range(_CONFLICTS_MAX - 1):
             try:
-                return await self._decide_once(task_id, decision, origin)
+                return await self._decide_once(task_id, decision, origin, cipher)
             except WrongExpectedVersionError:
                 continue
-        return await self._decide_once(task_id, decision, origin)
+        return await self._decide_once(task_id, decision, origin, cipher)
 
-    async def _decide_once(self, task_id: UUID, decision: Decision, origin: Origin) -> Decided:
+    async def _decide_once(
+        self, task_id: UUID, decision: Decision, origin: Origin, cipher: PayloadCipher | None
+    ) -> Decided:
         stream = await self._store.read_stream(task_id)
         task = fold(stream)
         if task is None:
             raise TaskNotFoundError(task_id)
-        return await self.append_decision(task, decision, origin=origin.within(stream))
+        return await self.append_decision(task, decision, origin=origin.within(stream), cipher=cipher)
 
-    async def append_decision(self, task: Task, decision: Decision, *, origin: Origin) -> Decided:
+    async def append_decision(
+        self, task: Task, decision: Decision, *, origin: Origin, cipher: PayloadCipher | None = None
+    ) -> Decided:
         """Let a loaded task decide and append once; raises WrongExpectedVersionError when it was out of date.
 
         A decision that makes a finished task go on takes its unique key again, or raises TaskStateError.
         """
         before = task.status
         decision(task)
-        expected_version, events = encode_pending(task, origin=origin)
+        expected_version, events = encode_pending(task, origin=origin, cipher=cipher)
         if not events:
             return Decided(task, None)
         if task.unique_key is None or before not in FINISHED or task.is_finished:

@@ -1,9 +1,9 @@
 """The doctor: checks online what must always hold (the invariants), and names every id that breaks one.
 
 The numbers are those of the invariants: 2 the log, 3 one outcome an attempt, 4 nothing is forgotten, 5 everything
-is published, 7 the seals. Number 6, that the read models equal the fold, is for `projections.verify`; the command
-runs both. Of 7 only what costs little is looked at: `taskledger verify` proves that no event was changed.
-Nothing here writes, and every check is one statement, so that it sees one state.
+is published, 7 the seals, 8 what is erased. Number 6, that the read models equal the fold, is for
+`projections.verify`; the command runs both. Of 7 only what costs little is looked at: `taskledger verify` proves
+that no event was changed. Nothing here writes, and every check is one statement, so that it sees one state.
 """
 
 from collections import Counter
@@ -55,6 +55,9 @@ CHECKS = (
     Check(5, "unpublished_events", is_bounded=True),
     Check(7, "unchained_seals"),
     Check(7, "miscounted_seals"),
+    Check(8, "keyless_payloads"),
+    Check(8, "undestroyed_keys"),
+    Check(8, "unrecorded_erasures"),
 )
 
 # What a process may ask again and again: it reads no more than the tasks that are unfinished.

@@ -18,7 +18,7 @@ class InvalidValueError(LedgerError):
         self.field = field
         self.bound = bound
         self.value = value
-        super().__init__(f"{field} must be {bound}, got {_shortened(value)}")
+        super().__init__(f"{field} must be {bound}, got {shortened(value)}")
 
 
 class TaskNotFoundError(LedgerError):
@@ -65,7 +65,7 @@ class ScheduleNotFoundError(LedgerError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"there is no schedule {_shortened(name)}")
+        super().__init__(f"there is no schedule {shortened(name)}")
 
 
 class ApiKeyNotFoundError(LedgerError):
@@ -73,7 +73,7 @@ class ApiKeyNotFoundError(LedgerError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(f"there is no API key {_shortened(name)}")
+        super().__init__(f"there is no API key {shortened(name)}")
 
 
 class ApiKeyStateError(LedgerError):
@@ -83,42 +83,7 @@ class ApiKeyStateError(LedgerError):
         self.name = name
         self.act = act
         self.reason = reason
-        super().__init__(f"cannot {act} the API key {_shortened(name)}: {reason}")
-
-
-class WebhookNotFoundError(LedgerError):
-    """There is no webhook of this name."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(f"there is no webhook {_shortened(name)}")
-
-
-class WebhookDeliveryNotFoundError(LedgerError):
-    """The log of a webhook has no such delivery, or not any more."""
-
-    def __init__(self, *, name: str, delivery_id: int) -> None:
-        self.name = name
-        self.delivery_id = delivery_id
-        super().__init__(f"the webhook {name} has no delivery {delivery_id} in its log")
-
-
-class WebhookStateError(LedgerError):
-    """A webhook is in a state that refuses this command."""
-
-    def __init__(self, *, name: str, command: str, reason: str) -> None:
-        self.name = name
-        self.command = command
-        self.reason = reason
-        super().__init__(f"cannot {command} webhook {name}: {reason}")
-
-
-class WebhookAddressError(LedgerError):
-    """The host of a webhook is at no address that may be reached."""
-
-
-class WebhookSignatureError(LedgerError):
-    """A delivery that was received is not signed as it must be."""
+        super().__init__(f"cannot {act} the API key {shortened(name)}: {reason}")
 
 
 class DeadLetterNotFoundError(LedgerError):
@@ -198,6 +163,32 @@ class StaleAttemptError(LedgerError):
         super().__init__(
             f"attempt {attempt} of task {task_id} is stale: the task is {status} at attempt {current_attempt}"
         )
+
+
+class PayloadKeyMissingError(LedgerError):
+    """The key of an erasable task was destroyed, or this process cannot have it."""
+
+    def __init__(self, *, task_id: UUID, reason: str) -> None:
+        self.task_id = task_id
+        self.reason = reason
+        super().__init__(f"the payload of task {task_id} cannot be opened: {reason}")
+
+
+class PayloadSealError(LedgerError):
+    """A sealed value was sealed under another key, for another task or field, or was altered."""
+
+    def __init__(self, *, task_id: UUID, field: str) -> None:
+        self.task_id = task_id
+        self.field = field
+        super().__init__(f"the {field} of task {task_id} is not what was sealed under its key")
+
+
+class ErasureNotFoundError(LedgerError):
+    """No erasure by tag has this id."""
+
+    def __init__(self, order_id: UUID) -> None:
+        self.order_id = order_id
+        super().__init__("Erasure not found")
 
 
 class UnknownEventTypeError(LedgerError):
@@ -289,6 +280,7 @@ class MalformedMessageError(LedgerError):
 _SHOWN_CHARS_MAX = 80
 
 
-def _shortened(value: object) -> str:
+def shortened(value: object) -> str:
+    """Return a value as an error shows it, however long it is."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARS_MAX else f"{text[:_SHOWN_CHARS_MAX]}… ({len(text)} characters)"

@@ -19,18 +19,18 @@ from ledger.errors import (
     DataDirectoryInUseError,
     DeadLetterNotFoundError,
     DeadLetterStateError,
+    ErasureNotFoundError,
     InvalidValueError,
     LedgerError,
+    PayloadKeyMissingError,
     ScheduleNotFoundError,
     StopAskedError,
     StoreUnavailableError,
     TaskNotFoundError,
     TaskStateError,
-    WebhookDeliveryNotFoundError,
-    WebhookNotFoundError,
-    WebhookStateError,
 )
 from ledger.logs import configure_logging
+from ledger.webhooks.errors import WebhookDeliveryNotFoundError, WebhookNotFoundError, WebhookStateError
 
 log = structlog.get_logger()
 
@@ -56,6 +56,8 @@ _CODES: tuple[tuple[type[LedgerError], ExitCode], ...] = (
     (DeadLetterNotFoundError, ExitCode.NOT_FOUND),
     (ApiKeyNotFoundError, ExitCode.NOT_FOUND),
     (BulkActNotFoundError, ExitCode.NOT_FOUND),
+    (ErasureNotFoundError, ExitCode.NOT_FOUND),
+    (PayloadKeyMissingError, ExitCode.CONFLICT),
     (WebhookNotFoundError, ExitCode.NOT_FOUND),
     (WebhookDeliveryNotFoundError, ExitCode.NOT_FOUND),
     (StoreUnavailableError, ExitCode.UNREACHABLE),

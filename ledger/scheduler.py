@@ -1,7 +1,7 @@
 """The scheduler: does the ledger's chores, each at its own interval, in one process at a time.
 
     due tasks · held tasks · follow-ups · schedules · lost workers · lost messages · old workers · spent keys ·
-    partitions · seals · webhooks · the clock
+    erasures by tag · partitions · seals · webhooks · the clock
 
 One scheduler leads and the others stand by. Nothing depends on it being the only one: all that a chore does to a
 task is an append with an expected version. Leading only saves doing the work twice.
@@ -23,6 +23,7 @@ from ledger.errors import ConfigurationError, LeadershipLostError, LedgerError, 
 from ledger.follow_ups import FollowUps
 from ledger.leader import still_leads, together, while_leading
 from ledger.outage import Outage
+from ledger.payloads.orders import ErasureChore
 from ledger.queries import query
 from ledger.queues.admitter import Admitter
 from ledger.reconciler import Reconciler
@@ -84,6 +85,7 @@ class Scheduler:
             Chore("sweep", settings.sweep_interval_seconds, self._sweeper.run_once),
             Chore("reconcile", reconcile_seconds(settings), Reconciler(ledger).run_once),
             Chore("bulk_acts", settings.scheduler_interval_seconds, BulkChore(ledger).run_once),
+            Chore("erase", settings.scheduler_interval_seconds, ErasureChore(ledger).run_once),
             Chore("seal", seal_interval_seconds(settings), Sealer(ledger).run_once),
             Chore("forget_workers", _HOUR_SECONDS, self._sweeper.forget_old_workers),
             Chore("permits", _MINUTE_SECONDS, self._admitter.tidy),

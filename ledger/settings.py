@@ -18,6 +18,7 @@ from ledger.errors import ConfigurationError
 
 _POSTGRES_SCHEMES = ("postgres", "postgresql")
 _BROKER_SCHEMES = ("amqp", "amqps")
+_SECRET_CHARS_MIN = 32
 
 
 def _url(value: SecretStr | None, *, schemes: tuple[str, ...]) -> SecretStr | None:
@@ -36,6 +37,20 @@ def _comma_list(value: object) -> object:
     return value
 
 
+def _secrets_in(value: SecretStr) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.get_secret_value().split(",") if part.strip())
+
+
+def _payload_secret(value: SecretStr | None) -> SecretStr | None:
+    if value is None:
+        return None
+    secrets = _secrets_in(value)
+    if not secrets or any(len(secret) < _SECRET_CHARS_MIN for secret in secrets):
+        message = f"must be secrets of at least {_SECRET_CHARS_MIN} characters each, with commas between"
+        raise ValueError(message)
+    return value
+
+
 def _default_data_dir() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(state) / "task-ledger"
@@ -43,6 +58,7 @@ def _default_data_dir() -> Path:
 
 PostgresUrl = Annotated[SecretStr | None, AfterValidator(partial(_url, schemes=_POSTGRES_SCHEMES))]
 BrokerUrl = Annotated[SecretStr | None, AfterValidator(partial(_url, schemes=_BROKER_SCHEMES))]
+PayloadSecret = Annotated[SecretStr | None, AfterValidator(_payload_secret)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
@@ -164,7 +180,9 @@ class Settings(BaseSettings):
     dead_letter_body_bytes_max: int = Field(1_048_576, ge=1024, le=104_857_600)
     seal_events_max: int = Field(10_000, ge=1, le=100_000)
     seal_seconds: float = Field(60.0, ge=0, le=86_400)
-
+    erasable: str = Field("off", pattern="^(off|all)$")
+    payload_secret: PayloadSecret = None
+    erase_batch_size_max: int = Field(200, ge=1, le=10_000)
     webhooks_max: int = Field(100, ge=1, le=1000)
     webhook_allow_private: bool = False
     webhook_timeout_seconds: float = Field(10.0, ge=0.1, le=60)
@@ -176,13 +194,14 @@ class Settings(BaseSettings):
     webhook_rotation_seconds: float = Field(86_400.0, ge=0, le=2_592_000)
     webhook_log_days: float = Field(14.0, ge=0.01, le=365)
 
+    @property
+    def payload_secrets(self) -> tuple[str, ...]:
+        """The secrets that wrap the keys of erasable tasks, the newest first."""
+        return () if self.payload_secret is None else _secrets_in(self.payload_secret)
+
     def masked(self) -> dict[str, Any]:
-        """Return every setting with its value, passwords in URLs masked: fit for a log or a terminal."""
-        shown: dict[str, Any] = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            shown[name] = _masked(name, value.get_secret_value()) if isinstance(value, SecretStr) else value
-        return shown
+        """Return every setting with its value, passwords and secrets masked: fit for a log or a terminal."""
+        return {name: _shown(name, getattr(self, name)) for name in type(self).model_fields}
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - each override has its field's own type
@@ -207,10 +226,6 @@ def environment_name(field: str) -> str:
     return f"LEDGER_{field.upper()}"
 
 
-def _masked(field: str, secret: str) -> str:
-    return masked_url(secret) if field.endswith("_url") else "***"
-
-
 def masked_url(url: str) -> str:
     """Return the URL with its passwords replaced by ***, wherever they stand."""
     try:
@@ -224,6 +239,12 @@ def masked_url(url: str) -> str:
     if (netloc, query) == (parts.netloc, parts.query):
         return url
     return urlunsplit(parts._replace(netloc=netloc, query=query))
+
+
+def _shown(name: str, value: object) -> object:
+    if not isinstance(value, SecretStr):
+        return value
+    return masked_url(value.get_secret_value()) if name.endswith("_url") else "***"
 
 
 _SECRET_PARAMETER = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*", re.IGNORECASE)
@@ -243,8 +264,10 @@ def _sentence(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails is
     if problem["type"] in _BOUNDS:
         template, _ = _BOUNDS[problem["type"]]
         return f"{name} must be {template.format(**problem['ctx'])}, got {value}"
+    if "url" in field.lower() or "secret" in field.lower():  # the value stays unsaid
+        return f"{name} {str(problem['msg']).removeprefix('Value error, ')}"
     reason = str(problem["msg"]).removeprefix("Value error, ")
-    if "url" in field.lower():
+    if "url" in field.lower() or field == "payload_secret":  # the value stays unsaid
         return f"{name} {reason}"
     if field in _SECRETS:
         return f"{name} is not valid: {reason[:1].lower()}{reason[1:]}"

@@ -52,6 +52,7 @@ class TaskSpecification:
         unique_key: no two unfinished tasks of a kind have the same.
         after: the tasks that have to complete before it is ready.
         on_parent_failure: what becomes of it when one of those does not complete.
+        erasable: what it is given and comes up with is encrypted, and can be erased when it is finished.
     """
 
     kind: str = DEFAULT_KIND
@@ -68,6 +69,7 @@ class TaskSpecification:
     unique_key: str | None = None
     after: tuple[UUID, ...] = ()
     on_parent_failure: ParentPolicy = ParentPolicy.CANCEL
+    erasable: bool = False
 
 
 _KIND = re.compile(KIND_PATTERN)

@@ -46,6 +46,7 @@ class Task(TaskState, BaseAggregate[UUID]):
     Cancelled = acts.Cancelled
     Retried = acts.Retried
     Discarded = acts.Discarded
+    Erased = acts.Erased
 
     @classmethod
     def submit(
@@ -83,6 +84,7 @@ class Task(TaskState, BaseAggregate[UUID]):
             "unique_key": specification.unique_key,
             "after": after or None,
             "on_parent_failure": specification.on_parent_failure if after else None,
+            "erasable": specification.erasable or None,
             "hold": HoldReason.AFTER if after else hold if run_at is None else None,
         }
         return cls.Submitted(
@@ -221,10 +223,12 @@ class Task(TaskState, BaseAggregate[UUID]):
         """Drive a finished task again, with a fresh budget of attempts.
 
         Raises:
-            TaskStateError: the task is not finished.
+            TaskStateError: the task is not finished, or has no input any more.
         """
         if not self.is_finished:
             raise self._refusal("retry")
+        if self.erased:
+            raise self._refusal("retry", "its input was erased")
         self.trigger_event(self.Retried, timestamp=now, actor=actor, reason=reason, priority=self.priority)
 
     def discard(self, *, actor: str, reason: str, now: datetime) -> None:
@@ -237,6 +241,21 @@ class Task(TaskState, BaseAggregate[UUID]):
             raise self._refusal("discard")
         if not self.discarded:
             self.trigger_event(self.Discarded, timestamp=now, actor=actor, reason=reason)
+
+    def erase(self, *, actor: str, reason: str, now: datetime) -> None:
+        """Note that the key of the payload is destroyed; doing it twice changes nothing.
+
+        Raises:
+            TaskStateError: the task is not finished, or not erasable.
+        """
+        if not self.erasable:
+            raise self._refusal(
+                "erase", "its payload was never encrypted, because it was not submitted as erasable"
+            )
+        if not self.is_finished:
+            raise self._refusal("erase", "it is not finished")
+        if not self.erased:
+            self.trigger_event(self.Erased, timestamp=now, actor=actor, reason=reason)
 
     def _may_retry(self, cause: Cause, delay_seconds: float | None, attempts_lost_max: int) -> bool:
         if cause is Cause.INTERRUPTED:

@@ -59,3 +59,16 @@ class Discarded(TaskEvent):
     def apply(self, aggregate: TaskState) -> None:
         """Note it; the task stays failed."""
         aggregate.discarded = True
+
+
+class Erased(TaskEvent):
+    """The key of what a finished, erasable task was given and came up with was destroyed."""
+
+    TOPIC = "task.erased"
+
+    actor: str
+    reason: str
+
+    def apply(self, aggregate: TaskState) -> None:
+        """Note it, for ever; the task stays what it is."""
+        aggregate.erased = True

@@ -52,6 +52,8 @@ class TaskState:
     cancel_actor: str
     cancel_reason: str
     discarded: bool
+    erasable: bool
+    erased: bool
 
     @property
     def tenant(self) -> str | None:
@@ -85,11 +87,13 @@ class TaskState:
 class TaskEvent(AggregateEvent):
     """What every event of a task has: `originator_id`, `originator_version` and `timestamp`.
 
-    TIMES and IDS name the fields that stand in JSON as text; PAYLOAD the one that the user fills.
+    TIMES and IDS name the fields that stand in JSON as text; PAYLOAD the one that the user fills, SEALED the
+    one that is encrypted where the task is erasable.
     """
 
     class_version: ClassVar[int] = 1
     PAYLOAD: ClassVar[str] = "data"
+    SEALED: ClassVar[str | None] = None
     TIMES: ClassVar[tuple[str, ...]] = ()
     IDS: ClassVar[tuple[str, ...]] = ()
 
@@ -98,8 +102,9 @@ class Submitted(AggregateCreated, TaskEvent):
     """A client asked for the task; it is ready unless `run_at` or `hold` holds it back."""
 
     TOPIC = "task.submitted"
-    class_version: ClassVar[int] = 2
+    class_version: ClassVar[int] = 3
     PAYLOAD: ClassVar[str] = "input"
+    SEALED: ClassVar[str | None] = "input"
     TIMES: ClassVar[tuple[str, ...]] = ("run_at",)
     IDS: ClassVar[tuple[str, ...]] = ("parent",)
 
@@ -118,12 +123,21 @@ class Submitted(AggregateCreated, TaskEvent):
     after: list[str] | None = None
     on_parent_failure: ParentPolicy | None = None
     hold: HoldReason | None = None
+    erasable: bool | None = None
 
     @staticmethod
     def upcast_v1_v2(data: dict[str, JsonValue]) -> dict[str, JsonValue]:
         """Leave it as it is: what version 2 has besides is absent where nobody asked for it.
 
         It has a version of its own all the same: a release that knows no `hold` would run what is held back.
+        """
+        return data
+
+    @staticmethod
+    def upcast_v2_v3(data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        """Leave it as it is: a task that is not erasable says nothing of it.
+
+        A release that knows no `erasable` would hand ciphertext to handlers, and record their results in clear.
         """
         return data
 
@@ -142,6 +156,8 @@ class Submitted(AggregateCreated, TaskEvent):
         aggregate.unique_key = self.unique_key
         aggregate.after = [UUID(parent) for parent in self.after or ()]
         aggregate.on_parent_failure = self.on_parent_failure
+        aggregate.erasable = bool(self.erasable)
+        aggregate.erased = False
         aggregate.attempt = 0
         aggregate.worker_id = aggregate.started_at = None
         is_ready = self.run_at is None and self.hold is None
@@ -197,6 +213,7 @@ class Progressed(TaskEvent):
     """The running attempt said how far it got; at most once a second is recorded."""
 
     TOPIC = "task.progressed"
+    SEALED: ClassVar[str | None] = "message"
 
     attempt: int
     fraction: float
@@ -213,6 +230,7 @@ class Completed(TaskEvent):
 
     TOPIC = "task.completed"
     PAYLOAD: ClassVar[str] = "result"
+    SEALED: ClassVar[str | None] = "result"
 
     attempt: int
     result: JsonValue = None
@@ -230,6 +248,7 @@ class Failed(TaskEvent):
 
     TOPIC = "task.failed"
     PAYLOAD: ClassVar[str] = "error"
+    SEALED: ClassVar[str | None] = "error"
     TIMES: ClassVar[tuple[str, ...]] = ("retry_at",)
 
     attempt: int

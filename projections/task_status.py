@@ -7,11 +7,11 @@ _PARTS = sql_parts(_NAME)
 
 TASK_STATUS = SqlProjection(
     name=_NAME,
-    version=2,
+    version=3,
     tables=(_NAME,),
     # SQL has no upcasters: a new schema version needs a new version of this projection that knows both shapes.
     schema_versions={
-        "task.submitted": 2,
+        "task.submitted": 3,
         "task.released": 1,
         "task.held": 1,
         "task.started": 1,
@@ -22,6 +22,7 @@ TASK_STATUS = SqlProjection(
         "task.cancelled": 1,
         "task.retried": 1,
         "task.discarded": 1,
+        "task.erased": 1,
     },
     table_statements=_PARTS["table"],
     index_statements=statements_of(_PARTS["indexes"]),

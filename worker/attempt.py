@@ -8,7 +8,7 @@ from ledger.errors import HandlerNotFoundError
 from worker.claims import Claim
 from worker.completion import Completion
 from worker.context import TaskContext
-from worker.endings import Ending, Stopped
+from worker.endings import Ending, Raised, Stopped
 from worker.execution import Execution
 from worker.outcomes import Budget, Failure, Outcome, Success, hopeless, outcome_of
 from worker.progress import Progress
@@ -42,6 +42,9 @@ class Attempt:
 
     async def _run(self) -> None:
         task = self.claim.task
+        if self.claim.locked is not None:
+            await self._record(outcome_of(Raised(self.claim.locked), task, self._budget))
+            return
         try:
             handler = self._workshop.registry.find(task.kind)
         except HandlerNotFoundError as error:

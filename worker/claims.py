@@ -10,12 +10,14 @@ from ledger.clock import Clock
 from ledger.codec import encode_pending, fold
 from ledger.errors import (
     MalformedMessageError,
+    PayloadKeyMissingError,
     StoreRefusedError,
     StoreUnavailableError,
     TaskNotFoundError,
     TaskStateError,
     WrongExpectedVersionError,
 )
+from ledger.payloads.cipher import Cipher, Clear, PayloadCipher
 from ledger.queues.policies import QueuePolicies
 from ledger.store.port import EventStore
 from ledger.store.records import Origin, RecordedEvent
@@ -36,6 +38,8 @@ class Claim:
         version: of the Started event.
         worker_id: whose attempt it is.
         origin: of whatever the attempt writes; its cause is the Started event.
+        cipher: of an erasable task; None for any other, and where its key cannot be had.
+        locked: why that is so.
     """
 
     task: Task
@@ -43,6 +47,13 @@ class Claim:
     version: int
     worker_id: str
     origin: Origin
+    cipher: Cipher | None = None
+    locked: PayloadKeyMissingError | None = None
+
+    @property
+    def seals(self) -> PayloadCipher | None:
+        """What the outcome is sealed by; without the key no handler ran, so there is nothing to hide."""
+        return self.cipher if self.locked is None else Clear()
 
     def wrote(self, event: RecordedEvent) -> bool:
         """Say whether this attempt wrote an event of its task."""

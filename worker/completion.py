@@ -117,7 +117,9 @@ class Completion:
             self.refused = success
             raise
         bytes_max = event_bytes_max(self._claim.attempt, self._office.result_bytes_max)
-        expected_version, events = encode_pending(task, origin=self._claim.origin, bytes_max=bytes_max)
+        expected_version, events = encode_pending(
+            task, origin=self._claim.origin, bytes_max=bytes_max, cipher=self._claim.seals
+        )
         self.is_in_doubt = True
         await self._office.store.append(task.id, events, expected_version=expected_version, connection=connection)
 

@@ -26,6 +26,7 @@ from ledger.telemetry import DELIVERIES, WORKER_SLOTS
 from worker.attempt import Attempt
 from worker.claims import Claims
 from worker.heartbeat import Heartbeat
+from worker.payload_keys import PayloadKeys
 from worker.registry import Registry
 from worker.roster import Roster, RunningAttempt
 from worker.store_outage import StoreOutage
@@ -79,6 +80,7 @@ class Worker:
             worker_id=self._member.worker_id,
             is_running=lambda task_id, attempt: (task_id, attempt) in self._running,
         )
+        self._keys = PayloadKeys(ledger.vault, self._outage)
         self._workshop = furnished(
             settings,
             ledger.store,
@@ -201,9 +203,10 @@ class Worker:
         watch = Watch(self._instruments, incoming(body))
         with watch.claiming():
             claim = await self._claims.claim(watch.hint)
-        watch.claimed(claim)
-        if claim is None:
-            return None
+            watch.claimed(claim)
+            if claim is None:
+                return None
+            claim = await self._keys.unlocked(claim)
         attempt = Attempt(claim, self._workshop, watch)
         self._running.add((claim.task.id, claim.attempt), attempt)
         return attempt

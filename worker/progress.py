@@ -81,6 +81,7 @@ class Progress:
                     attempt=self._claim.attempt, fraction=fraction, message=message, now=self._clock.now()
                 ),
                 origin=self._claim.origin,
+                cipher=self._claim.seals,
             )
         except LedgerError as error:
             log.debug("attempt.progress_lost", task_id=str(self._claim.task.id), reason=str(error))

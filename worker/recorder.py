@@ -3,7 +3,7 @@
 import structlog
 
 from ledger.clock import Clock
-from ledger.codec import encode_pending, fold
+from ledger.codec import encode_pending, fold, secret_field_of
 from ledger.errors import (
     InvalidValueError,
     StaleAttemptError,
@@ -13,6 +13,7 @@ from ledger.errors import (
     WrongExpectedVersionError,
 )
 from ledger.jsonvalue import encode_json
+from ledger.payloads.cipher import sealed_data
 from ledger.store.port import EventStore
 from ledger.store.records import StaleWrite
 from ledger.task import Task
@@ -89,7 +90,9 @@ class Recorder:
             await self._refuse(claim, outcome, refusal)
             return
         bytes_max = self._bytes_max(claim, outcome)
-        expected_version, events = encode_pending(task, origin=claim.origin, bytes_max=bytes_max)
+        expected_version, events = encode_pending(
+            task, origin=claim.origin, bytes_max=bytes_max, cipher=claim.seals
+        )
         await self._store.append(task.id, events, expected_version=expected_version)
         self._outage.end()
 
@@ -118,9 +121,13 @@ class Recorder:
     def _evidence(self, claim: Claim, outcome: Outcome) -> str:
         values = outcome.as_dict(claim.attempt)
         try:
-            return encode_json(values, field="result", bytes_max=self._bytes_max(claim, outcome))
+            data = encode_json(values, field="result", bytes_max=self._bytes_max(claim, outcome))
         except InvalidValueError as error:
             return self._evidence(claim, self._unfit(outcome, error))
+        field = secret_field_of(outcome.topic)
+        if claim.seals is None or field is None:
+            return data
+        return sealed_data(data, field=field, cipher=claim.seals)
 
     def _bytes_max(self, claim: Claim, outcome: Outcome) -> int | None:
         # A failure's texts have their own bounds.

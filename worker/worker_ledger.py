@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from ledger.clock import LedgerClock
 from ledger.errors import ConfigurationError
+from ledger.payloads.vault import PayloadVault
 from ledger.queues.policies import QueuePolicies
 from ledger.settings import Settings
 from ledger.store.connection import Database
@@ -32,6 +33,10 @@ class WorkerLedger(Protocol):
     @property
     def policies(self) -> QueuePolicies:
         """What is set for the queues."""
+
+    @property
+    def vault(self) -> PayloadVault:
+        """The keys of erasable tasks."""
 
     @property
     def database(self) -> Database | None:

@@ -2,9 +2,11 @@
 
 from api.dashboard.site import Page
 from api.dashboard.views.events import audit, events
+from api.dashboard.views.failures import failure, failures
 from api.dashboard.views.operations import dead_letters, queues, schedules, submit
 from api.dashboard.views.overview import overview
 from api.dashboard.views.past import past
+from api.dashboard.views.projections import projections
 from api.dashboard.views.tasks import task, tasks
 
 PAGES = (
@@ -13,9 +15,12 @@ PAGES = (
     Page("/tasks/{task_id}", None, "task.html", task),
     Page("/events", "Event log", "events.html", events),
     Page("/past", "Time machine", "past.html", past),
+    Page("/failures", "Failures", "failures.html", failures),
+    Page("/failures/{failure_id}", None, "failure.html", failure),
     Page("/queues", "Queues", "queues.html", queues),
     Page("/schedules", "Schedules", "schedules.html", schedules),
     Page("/dead-letters", "Dead letters", "dead_letters.html", dead_letters),
+    Page("/projections", "Projections", "projections.html", projections),
     Page("/audit", "Audit", "audit.html", audit),
     Page("/submit", "Submit", "submit.html", submit),
 )

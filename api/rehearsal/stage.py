@@ -20,6 +20,7 @@ from ledger.codec import fold
 from ledger.commands import TaskCommands
 from ledger.follow_ups import follow_up
 from ledger.messages import outgoing
+from ledger.payloads.vault import PayloadVault, no_vault
 from ledger.queues.policies import QueuePolicies, no_policies
 from ledger.settings import Settings, load_settings
 from ledger.standings import Standing
@@ -85,6 +86,7 @@ class _MemoryLedger:
     store: MemoryEventStore
     clock: LedgerClock
     policies: QueuePolicies = field(default_factory=no_policies)
+    vault: PayloadVault = field(default_factory=no_vault)
     database: None = None
 
 

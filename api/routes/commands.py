@@ -1,4 +1,4 @@
-"""POST /tasks/{id}/cancel and /retry: what a client can ask of a task that exists."""
+"""POST /tasks/{id}/cancel, /retry and /erase: what a client can ask of a task that exists."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -17,6 +17,7 @@ from api.schemas import Reason
 from ledger.bootstrap import Ledger
 from ledger.commands import Decided
 from ledger.errors import InvalidValueError
+from ledger.payloads.erasure import Erasure
 
 
 class CommandRoutes:
@@ -25,10 +26,15 @@ class CommandRoutes:
     def __init__(self, ledger: Ledger) -> None:
         self._settings = ledger.settings
         self._commands = ledger.commands
+        self._erasure = Erasure(ledger)
 
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
-        for path, endpoint in (("/tasks/{task_id}/cancel", self.cancel), ("/tasks/{task_id}/retry", self.retry)):
+        for path, endpoint in (
+            ("/tasks/{task_id}/cancel", self.cancel),
+            ("/tasks/{task_id}/retry", self.retry),
+            ("/tasks/{task_id}/erase", self.erase),
+        ):
             app.add_api_route(
                 path,
                 endpoint,
@@ -50,6 +56,14 @@ class CommandRoutes:
     async def retry(self, task_id: UUID, request: Request) -> JsonResponse:
         """Drive a finished task again, with a fresh budget of attempts; 409 when it is not finished."""
         return await self._command(self._commands.retry, task_id, request)
+
+    async def erase(self, task_id: UUID, request: Request) -> JsonResponse:
+        """Destroy the key of what an erasable task was given and came up with: nobody can read it any more.
+
+        Its history, its statistics and its seals stay. 409 while it is not finished, and for a task that was not
+        submitted as erasable; one that is erased stays so.
+        """
+        return await self._command(self._erasure.erase, task_id, request)
 
     async def _command(
         self, command: Callable[..., Awaitable[Decided]], task_id: UUID, request: Request

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import FastAPI, Query
 from starlette.responses import StreamingResponse
 
-from api.audit_entries import entry_body
+from api.audit_entries import entry_body, opened_entries
 from api.cursor import decode_place, decode_position, encode_place, encode_position
 from api.errors import InvalidRequestError, Part, TooManyExportsError
 from api.export import MEDIA_TYPES, Export, ExportResponse
@@ -22,6 +22,7 @@ from ledger.dead_letters.letters import Place
 from ledger.errors import InvalidValueError
 from ledger.history.audit import Audit, AuditFilter, AuditPage, AuditSource
 from ledger.history.search import LogSearch, Stretch
+from ledger.payloads.opening import Opening
 
 ARCHIVED_HEADER = "Ledger-Archived"
 _EXPORTED = {
@@ -47,6 +48,7 @@ class HistoryRoutes:
     def __init__(self, ledger: Ledger) -> None:
         self._settings = ledger.settings
         self._search = LogSearch(ledger)
+        self._opening = Opening(ledger.vault)
         self._audit = Audit(ledger)
         self._exports = Places(
             ledger.settings.exports_max, setting="LEDGER_EXPORTS_MAX", refusal=TooManyExportsError
@@ -72,7 +74,7 @@ class HistoryRoutes:
         found = await self._search.read(asked.events(), after=asked.after, limit=limit)
         return JsonResponse(
             {
-                "events": [event_body(event) for event in found.events],
+                "events": [event_body(event) for event in await self._opening.events(found.events)],
                 "next_after": found.next_after,
                 "horizon": found.horizon,
                 "archived": [asdict(part) for part in found.archived],
@@ -85,8 +87,9 @@ class HistoryRoutes:
         horizon = await self._search.horizon()
         stretch = await self._search.stretch(events, after=asked.after, upto=horizon)
         archived = await self._search.archived(Stretch(asked.after, horizon))
+        opening = None if asked.ciphertext else self._opening
         return ExportResponse(
-            Export(self._search, events, asked.format).pieces(stretch),
+            Export(self._search, events, asked.format, opening=opening).pieces(stretch),
             self._exports,
             headers={
                 "Content-Type": MEDIA_TYPES[asked.format],
@@ -105,7 +108,10 @@ class HistoryRoutes:
             raise InvalidRequestError(Part.QUERY, str(error)) from error
         page = await self._audited(searched, cursor=asked.cursor, limit=limit)
         return JsonResponse(
-            {"entries": [entry_body(entry) for entry in page.entries], "next_cursor": _cursor(page, searched)}
+            {
+                "entries": [entry_body(entry) for entry in await opened_entries(self._opening, page.entries)],
+                "next_cursor": _cursor(page, searched),
+            }
         )
 
     async def _audited(self, asked: AuditFilter, *, cursor: str | None, limit: int) -> AuditPage:

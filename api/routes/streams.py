@@ -15,6 +15,7 @@ from api.schemas import POSITION_MAX, StreamQuery
 from api.tail import Tail
 from ledger.bootstrap import Ledger
 from ledger.errors import TaskNotFoundError
+from ledger.payloads.opening import Opening
 
 RESUME_HEADER = "Last-Event-ID"
 After = Annotated[
@@ -30,6 +31,7 @@ class StreamRoutes:
         self._settings = ledger.settings
         self._database = ledger.database
         self._store = ledger.store
+        self._opening = Opening(ledger.vault)
         self._tail = tail
         self._places = Places(ledger.settings.streams_max, setting="LEDGER_STREAMS_MAX")
 
@@ -68,7 +70,9 @@ class StreamRoutes:
     def _stream(self, wanted: EventFilter, after: int | None) -> EventStream:
         feed = EventFeed(self._database, self._tail, wanted, after=after)
         heartbeat_seconds = self._settings.stream_heartbeat_seconds
-        return EventStream(feed, self._tail, self._places, heartbeat_seconds=heartbeat_seconds)
+        return EventStream(
+            feed, self._tail, self._places, heartbeat_seconds=heartbeat_seconds, opening=self._opening
+        )
 
 
 def _resumed(request: Request, after: int | None) -> int | None:

@@ -31,6 +31,8 @@ from ledger.bootstrap import Ledger
 from ledger.errors import TaskNotFoundError
 from ledger.explanation.facts import explain_task
 from ledger.history.search import LogSearch
+from ledger.payloads.cipher import ERASED, is_erased_value
+from ledger.payloads.opening import Opening
 from ledger.store.records import RecordedEvent, StaleWrite
 from ledger.task_words import Status
 
@@ -50,6 +52,7 @@ class TaskRoutes:
         self._ledger = ledger
         self._settings = ledger.settings
         self._store = ledger.store
+        self._opening = Opening(ledger.vault)
         self._search = LogSearch(ledger)
         self._reader = TaskReader(ledger)
         self._past = TaskPast(ledger)
@@ -120,7 +123,8 @@ class TaskRoutes:
         then, headers = await self._find(task_id, asked, conditions, request, compared=_version)
         refused = [write for write in await self._store.read_stale_writes(task_id) if then.was_refused(write)]
         tag = tag_of(task_id, then.task.version, late_writes=len(refused))
-        return _conditional(task_body(then, refused), tag, conditions, headers=headers)
+        shown = await self._opening.events(refused)
+        return _conditional(task_body(then, shown), tag, conditions, headers=headers)
 
     async def status(self, task_id: UUID, asked: Annotated[TaskQuery, Query()], request: Request) -> Response:
         """Show the status of a task, or which one it had.
@@ -157,6 +161,7 @@ class TaskRoutes:
         if not page and not await self._store.read_stream(task_id, limit=1):
             raise TaskNotFoundError(task_id)
         next_after_version = None if is_whole else page[-1].version
+        page = await self._opening.events(page)
         return JsonResponse(
             {"events": [event_body(event) for event in page], "next_after_version": next_after_version}
         )
@@ -210,7 +215,7 @@ def _outcome(task: TaskView) -> object:
     if task.status == Status.COMPLETED:
         return task.result
     if task.status == Status.FAILED and task.error is not None:
-        return task.error.get("message")
+        return {ERASED: True} if is_erased_value(task.error) else task.error.get("message")
     return None
 
 

@@ -38,10 +38,16 @@ async function act(form) {
   const body = { ...JSON.parse(form.dataset.body || "{}"), ...fields };
   const answer = await send(method, path, Object.keys(body).length ? body : undefined);
   if (answer) {
-    say("Done.");
+    say(outcome(answer));
     document.activeElement?.blur();
     document.dispatchEvent(new Event("page:refresh"));
   }
+}
+
+function outcome(answer) {
+  if (answer.dry_run) return `There are ${answer.count}.`;
+  if (answer.count !== undefined) return `Recorded: ${answer.count} will follow.`;
+  return answer.state === "queued" ? "Asked for: it begins within seconds." : "Done.";
 }
 
 async function submit(form) {

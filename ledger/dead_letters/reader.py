@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
+from pydantic import JsonValue
 
 from ledger.bootstrap import Ledger
 from ledger.dead_letters.letters import Act, Acted, DeadLetterFilter, DeadMessage, LetterKind, ListedLetter, Place
 from ledger.jsonvalue import decode_json
+from ledger.payloads.opening import Opening
 from ledger.queries import query
 from ledger.read_model import fetch_rows
 
@@ -17,13 +19,16 @@ class DeadLetterReader:
 
     def __init__(self, ledger: Ledger) -> None:
         self._database = ledger.database
+        self._opening = Opening(ledger.vault)
 
     async def page(self, letters: DeadLetterFilter, *, below: Place, limit: int) -> Sequence[ListedLetter]:
         """Return the newest dead letters below a place, newest first."""
         found: list[ListedLetter] = []
         if letters.finds_tasks:
             rows = await fetch_rows(self._database, "list_dead_tasks", *_of_tasks(letters), *below, limit)
-            found += map(_task_letter, rows)
+            errors = [(row["task_id"], {"error": _decoded(row["error"])}) for row in rows]
+            opened = await self._opening.fields(errors)
+            found += [_task_letter(row, fields["error"]) for row, fields in zip(rows, opened, strict=True)]
         if letters.finds_messages:
             rows = await fetch_rows(self._database, "list_dead_messages", *_of_messages(letters), *below, limit)
             found += map(_message_letter, rows)
@@ -69,8 +74,11 @@ def _of_messages(letters: DeadLetterFilter) -> tuple[object, ...]:
     return letters.task_kind, letters.queue, letters.cause, *letters.interval
 
 
-def _task_letter(row: asyncpg.Record) -> ListedLetter:
-    error = {} if row["error"] is None else decode_json(row["error"])
+def _decoded(error: str | None) -> JsonValue:
+    return {} if error is None else decode_json(error)
+
+
+def _task_letter(row: asyncpg.Record, error: JsonValue) -> ListedLetter:
     facts = error if isinstance(error, Mapping) else {}
     return ListedLetter(
         id=row["task_id"],

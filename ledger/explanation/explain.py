@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from ledger.explanation.hold import held, to_be_held
 from ledger.explanation.terms import Because, Bounds, Explanation, Facts, said
+from ledger.payloads.cipher import is_erased_value, sealed_text
 from ledger.task import Task
 from ledger.task_words import Cause, HoldReason, Status
 
@@ -210,6 +211,8 @@ def _is_overdue(facts: Facts, bounds: Bounds) -> bool:
 
 def _error(task: Task) -> str:
     error = task.error or {}
+    if is_erased_value(error) or sealed_text(error) is not None:
+        return f"{error.get('type')}, its message {'erased' if is_erased_value(error) else 'encrypted'}"
     return f"{error.get('type')}: {error.get('message')}"
 
 

@@ -8,6 +8,7 @@ from ledger.errors import TaskNotFoundError
 from ledger.explanation.explain import explain
 from ledger.explanation.terms import Bounds, DeadMessage, Explanation, Facts, SeenWorker
 from ledger.messages import BAND_PRIORITIES, band_of, ready_band
+from ledger.payloads.opening import Opening
 from ledger.queues.facts import read_queue_use
 from ledger.read_model import fetch_rows
 from ledger.scheduler import JITTER, reconcile_seconds
@@ -38,6 +39,7 @@ async def explain_task(ledger: Ledger, task_id: UUID) -> Explanation:
         cancelled_by = (event.actor, event.reason) if isinstance(event, Cancelled) else None
     if task is None:
         raise TaskNotFoundError(task_id)
+    task = await Opening(ledger.vault).error_of(task)
     facts = await _facts(ledger, task, made_ready=made_ready, cancelled_by=cancelled_by)
     return explain(task, facts, bounds_of(ledger.settings))
 

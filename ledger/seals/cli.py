@@ -60,11 +60,14 @@ def evidence(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Where to write it; else standard output.")
     ] = None,
+    with_key: Annotated[
+        bool, typer.Option("--with-key", help="With the key that opens the payloads of an erasable task.")
+    ] = False,
 ) -> None:
     """Write the events of a task with their proofs and seals, for `verify --bundle`."""
     from ledger.seals.commands import run_evidence  # noqa: PLC0415 - keeps `--help` fast
 
-    run_command(run_evidence(task_id, database_url=database_url, output=output))
+    run_command(run_evidence(task_id, database_url=database_url, output=output, with_key=with_key))
 
 
 @seals.command()

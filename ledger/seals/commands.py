@@ -2,6 +2,7 @@
 
 import json
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -51,10 +52,18 @@ async def run_verify_bundle(bundle: Path, *, against: Path | None, as_json: bool
     _print(verdict, _sentence_of_bundle(verdict, is_anchored=against is not None), as_json=as_json)
 
 
-async def run_evidence(task_id: UUID, *, database_url: str | None, output: Path | None) -> None:
-    """Write the evidence of a task."""
+async def run_evidence(
+    task_id: UUID, *, database_url: str | None, output: Path | None, with_key: bool = False
+) -> None:
+    """Write the evidence of a task; with the key of an erasable one as `payload_key`, in base64.
+
+    Raises:
+        PayloadKeyMissingError: the task has none, or not any more, or this process cannot have it.
+    """
     async with open_ledger(_settings(database_url)) as ledger:
         gathered = await gather_evidence(ledger, task_id)
+        if with_key:
+            gathered["payload_key"] = b64encode(await ledger.vault.key_of(task_id)).decode("ascii")
     with _writing(output) as file:
         file.write(orjson.dumps(gathered, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
 

@@ -9,6 +9,9 @@ An event has the members of its entry (ledger.seals.leaf), its times as RFC 3339
 JSON *text* (so that no parser changes a number), null where the payload was erased, and null for a proof where no
 seal covers it yet. The seals are those that the proofs need, and the chain from the first of them to the
 newest, or as much of it as LINKS_MAX: where links are left out, compare with seals that were exported.
+
+The payloads of an erasable task hold ciphertext, as the ledger does (ledger.payloads.cipher has the format);
+`payload_key`, in base64 and only where it was asked for, opens it.
 """
 
 import asyncio

@@ -1,15 +1,17 @@
 """Appends in a transaction that is open already: a caller's, or that of a keyed append."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import asyncpg
+import orjson
 
 from ledger.errors import StoreRefusedError, StoreUnavailableError, WrongExpectedVersionError
 from ledger.queries import query
 from ledger.store.batcher import AppendRequest
 from ledger.store.connection import translated
-from ledger.store.records import Appended, StreamAppend
+from ledger.store.records import Appended, PayloadKey, StreamAppend
 
 _PARTIAL_APPEND = "LG001"
 
@@ -50,6 +52,17 @@ async def append_in(connection: asyncpg.Connection, stream: StreamAppend) -> App
     if not rows:
         raise WrongExpectedVersionError(task_id=stream.task_id, expected_version=stream.expected_version)
     return Appended(*tuple(rows[0])[:4])
+
+
+async def keep_payload_keys(connection: asyncpg.Connection, keys: Mapping[UUID, PayloadKey]) -> None:
+    """Keep the keys of new erasable tasks in the open transaction."""
+    await connection.execute(
+        query("keep_payload_keys"),
+        list(keys),
+        [key.wrapped for key in keys.values()],
+        [key.secret_id for key in keys.values()],
+        [orjson.dumps(key.tags).decode() for key in keys.values()],
+    )
 
 
 def is_partial(error: BaseException | None) -> bool:

@@ -9,7 +9,7 @@ from typing import Self
 import orjson
 
 from ledger.errors import InvalidValueError
-from ledger.store.records import RecordedEvent
+from ledger.store.records import PayloadKey, RecordedEvent
 
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 
@@ -55,10 +55,11 @@ class UniqueKey:
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """What an append is to happen once by."""
+    """What an append is to happen once by; and the payload key that is kept if it happens."""
 
     idempotency_key: IdempotencyKey | None = None
     unique_key: UniqueKey | None = None
+    payload_key: PayloadKey | None = None
 
 
 def check_idempotency_key(key: str) -> None:

@@ -10,8 +10,8 @@ import asyncpg
 from ledger.errors import WrongExpectedVersionError
 from ledger.queries import query
 from ledger.settings import Settings
-from ledger.store.enlisted import columns_of
-from ledger.store.records import Appended, StreamAppend
+from ledger.store.enlisted import columns_of, keep_payload_keys
+from ledger.store.records import Appended, PayloadKey, StreamAppend
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,11 @@ class Statement:
 
     streams: Sequence[StreamAppend]
     columns: Sequence[Sequence[object]]
+
+    @property
+    def payload_keys(self) -> dict[UUID, PayloadKey]:
+        """What is kept beside the new erasable tasks among them."""
+        return {one.task_id: one.payload_key for one in self.streams if one.payload_key is not None}
 
 
 async def statements_of(streams: Sequence[StreamAppend], settings: Settings) -> list[Statement]:
@@ -37,6 +42,9 @@ async def statements_of(streams: Sequence[StreamAppend], settings: Settings) -> 
 async def append_all_in(connection: asyncpg.Connection, statements: Sequence[Statement]) -> dict[UUID, Appended]:
     """Append in the open transaction; raises WrongExpectedVersionError for a stream that is not in."""
     receipts: dict[UUID, Appended] = {}
+    for statement in statements:
+        if keys := statement.payload_keys:
+            await keep_payload_keys(connection, keys)
     for statement in statements:
         rows = await connection.fetch(query("append_events"), *statement.columns)
         receipts.update({row["task_id"]: Appended(*tuple(row)[:4]) for row in rows})

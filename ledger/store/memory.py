@@ -67,7 +67,12 @@ class MemoryEventStore:
         once: Once,
         connection: asyncpg.Connection | None = None,
     ) -> Appended:
-        """Append unless a key says that it was done; a key is never in flight, and kept as long as the store."""
+        """Append unless a key says that it was done; a key is never in flight, and kept as long as the store.
+
+        Payload keys are refused: memory would be a place where they are not erased.
+        """
+        if once.payload_key is not None:
+            raise InvalidValueError(field="payload_key", bound="None: memory keeps none", value="one")
         key = once.idempotency_key
         if key is not None and (key.scope, key.key) in self._first_uses:
             digest, receipt = self._first_uses[key.scope, key.key]

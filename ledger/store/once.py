@@ -11,7 +11,7 @@ import asyncpg
 
 from ledger.errors import IdempotencyKeyReusedError, KeyInFlightError
 from ledger.queries import query
-from ledger.store.enlisted import append_in
+from ledger.store.enlisted import append_in, keep_payload_keys
 from ledger.store.keys import IdempotencyKey, Once, UniqueKey
 from ledger.store.records import Appended, StreamAppend
 
@@ -19,7 +19,12 @@ from ledger.store.records import Appended, StreamAppend
 async def append_once_in(connection: asyncpg.Connection, stream: StreamAppend, once: Once) -> Appended:
     """Append one stream's events, or return the receipt that a key leads to; raises what the store port says."""
     try:
-        return await _receipt_of_keys(connection, stream, once) or await append_in(connection, stream)
+        receipt = await _receipt_of_keys(connection, stream, once)
+        if receipt is not None:
+            return receipt
+        if once.payload_key is not None:
+            await keep_payload_keys(connection, {stream.task_id: once.payload_key})
+        return await append_in(connection, stream)
     except asyncpg.LockNotAvailableError as error:
         raise _in_flight(once) from error
 

@@ -49,12 +49,26 @@ class NewEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class PayloadKey:
+    """The key of a new erasable task, wrapped, as it is kept in the transaction of its submission."""
+
+    wrapped: bytes
+    secret_id: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StreamAppend:
-    """The events to append to one stream, which is believed to be at `expected_version`."""
+    """The events to append to one stream, which is believed to be at `expected_version`.
+
+    Attributes:
+        payload_key: what is kept beside the stream of a new erasable task.
+    """
 
     task_id: UUID
     events: Sequence[NewEvent]
     expected_version: int
+    payload_key: PayloadKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

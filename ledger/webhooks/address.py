@@ -5,7 +5,7 @@ import ipaddress
 import socket
 from concurrent.futures import Executor
 
-from ledger.errors import WebhookAddressError
+from ledger.webhooks.errors import WebhookAddressError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

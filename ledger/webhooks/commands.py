@@ -9,11 +9,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from ledger.bootstrap import Ledger
-from ledger.errors import (
-    InvalidValueError,
-    WebhookNotFoundError,
-    WebhookStateError,
-)
+from ledger.errors import InvalidValueError
 from ledger.history.search import LogSearch
 from ledger.jsonvalue import storable_text
 from ledger.queries import query
@@ -27,6 +23,7 @@ from ledger.webhooks.endpoint import (
     check_definition,
     check_name,
 )
+from ledger.webhooks.errors import WebhookNotFoundError, WebhookStateError
 from ledger.webhooks.locked import REASON_CHARS_MAX, changed_webhook, check_known, locked_webhook, record_change
 from ledger.webhooks.rows import (
     DeliveryNote,

@@ -7,9 +7,9 @@ it.
 from collections.abc import Sequence
 
 from ledger.bootstrap import Ledger
-from ledger.errors import WebhookDeliveryNotFoundError, WebhookStateError
 from ledger.queries import query
 from ledger.store.records import Origin
+from ledger.webhooks.errors import WebhookDeliveryNotFoundError, WebhookStateError
 from ledger.webhooks.locked import Locked, check_known, locked_webhook
 from ledger.webhooks.rows import Delivery, DeliveryNote, deliveries_of, insert_delivery
 

@@ -10,11 +10,12 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from ledger.codec import EVENT_TYPES
-from ledger.errors import InvalidValueError, WebhookAddressError
+from ledger.errors import InvalidValueError
 from ledger.history.search import EventFilter
 from ledger.jsonvalue import check_json
 from ledger.specification import KIND_PATTERN, check_queue_name, check_range
 from ledger.webhooks.address import check_public
+from ledger.webhooks.errors import WebhookAddressError
 
 NAME_PATTERN = r"^[a-z0-9_-]{1,64}$"
 URL_CHARS_MAX = 2000

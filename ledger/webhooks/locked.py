@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from ledger.errors import WebhookNotFoundError
 from ledger.jsonvalue import storable_text
 from ledger.queries import query
 from ledger.store.connection import Database
 from ledger.store.records import Origin
 from ledger.webhooks.endpoint import Webhook, is_name
+from ledger.webhooks.errors import WebhookNotFoundError
 from ledger.webhooks.rows import definition_text, webhook_of
 
 REASON_CHARS_MAX = 1000

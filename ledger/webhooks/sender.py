@@ -12,11 +12,11 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
-from ledger.errors import WebhookAddressError
 from ledger.jsonvalue import storable_text
 from ledger.settings import Settings
 from ledger.webhooks.address import resolved
 from ledger.webhooks.endpoint import port_of
+from ledger.webhooks.errors import WebhookAddressError
 from ledger.webhooks.message import WebhookMessage
 from ledger.webhooks.retry import Answer
 from ledger.webhooks.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign

@@ -12,7 +12,8 @@ import secrets as random
 import time
 from collections.abc import Mapping, Sequence
 
-from ledger.errors import InvalidValueError, WebhookSignatureError
+from ledger.errors import InvalidValueError
+from ledger.webhooks.errors import WebhookSignatureError
 
 PREFIX = "whsec_"
 ID_HEADER = "webhook-id"

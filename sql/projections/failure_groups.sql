@@ -1,7 +1,7 @@
 -- What goes wrong: one row for each kind of trouble, and its trend by the hour. The same trouble is the same type of
 -- error, the same message once what varies in it is taken out, and the same top frame of the traceback (where it was
 -- raised: file and function, without the line). Each Failed counts as an attempt; it is final without a retry to come.
--- An error that is encrypted, or no object at all, tells nothing: those are the group (encrypted).
+-- An error that is encrypted tells its type only, and one that is no object at all nothing: their message is (encrypted).
 
 -- part: table
 -- Lists are bounded so that their order and the batches do not matter: the last 10 tasks by the position of their last
@@ -43,7 +43,8 @@ CREATE INDEX failure_groups_by_last ON failure_groups (last_seen, group_id);
            data ->> 'retry_at' IS NULL AS is_final,
            CASE WHEN jsonb_typeof(data -> 'error') = 'object' AND NOT data -> 'error' ? '$encrypted'
                 THEN data -> 'error'
-                ELSE '{"type": "(encrypted)"}'
+                ELSE jsonb_build_object('type', coalesce(data -> 'error' ->> 'type', '(encrypted)'),
+                                        'message', '(encrypted)')
            END AS error
       FROM batch
      WHERE type = 'task.failed'

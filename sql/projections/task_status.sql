@@ -127,7 +127,8 @@ USING (
                max(version) AS version,
                max(position) AS position,
                max(correlation_id) FILTER (WHERE version = 1) AS correlation_id,
-               max(version) FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded'))
+               max(version) FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded',
+                                                         'task.erased'))
                    AS moved,
                max(version) FILTER (WHERE type IN ('task.submitted', 'task.retried')) AS reset,
                max(version) FILTER (WHERE type = 'task.started') AS started,

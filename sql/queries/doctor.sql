@@ -33,7 +33,7 @@ SELECT relation.oid::regclass::text, 'the trigger that refuses every change is m
  WHERE relation.oid IN ('ledger.stale_writes'::regclass, 'ledger.queue_changes'::regclass,
                         'ledger.schedule_changes'::regclass, 'ledger.dead_letters'::regclass,
                         'ledger.dead_letter_acts'::regclass, 'ledger.seals'::regclass,
-                        'ledger.webhook_changes'::regclass,
+                        'ledger.webhook_changes'::regclass, 'ledger.erasures'::regclass,
                         'ledger.archives'::regclass, 'ledger.archive_shares'::regclass,
                         'ledger.archive_acts'::regclass)
    AND NOT EXISTS (SELECT FROM pg_trigger AS guard
@@ -165,4 +165,33 @@ SELECT seal.number::text AS id, format('%s events were sealed, %s are there', se
                   WHERE share.seal = seal.number) AS events) AS present
  WHERE seal.events <> present.events
  ORDER BY seal.number
+ LIMIT $1;
+
+-- name: keyless_payloads
+-- Invariant 8: an erasable task has its key, or a tombstone that says who destroyed it.
+SELECT submission.task_id::text AS id, 'its payload has neither a key nor a tombstone' AS found
+  FROM ledger.events AS submission
+ WHERE submission.version = 1 AND submission.data -> 'erasable' = 'true'
+   AND NOT EXISTS (SELECT FROM ledger.payload_keys AS kept WHERE kept.task_id = submission.task_id)
+   AND NOT EXISTS (SELECT FROM ledger.erasures AS erasure WHERE erasure.task_id = submission.task_id)
+ ORDER BY submission.task_id
+ LIMIT $1;
+
+-- name: undestroyed_keys
+-- Invariant 8: an erased task has no key left.
+SELECT task_id::text AS id, 'it was erased, and its key is still there' AS found
+  FROM ledger.erasures
+  JOIN ledger.payload_keys USING (task_id)
+ ORDER BY task_id
+ LIMIT $1;
+
+-- name: unrecorded_erasures
+-- Invariant 8: an erasure stands in the stream of its task, and the stream's in the tombstones.
+SELECT coalesce(erasure.task_id, event.task_id)::text AS id,
+       CASE WHEN event.task_id IS NULL THEN 'its stream does not say that it was erased'
+            ELSE 'its stream says that it was erased, and there is no tombstone' END AS found
+  FROM ledger.erasures AS erasure
+  FULL JOIN (SELECT task_id FROM ledger.events WHERE type = 'task.erased') AS event ON event.task_id = erasure.task_id
+ WHERE erasure.task_id IS NULL OR event.task_id IS NULL
+ ORDER BY 1
  LIMIT $1;

@@ -12,7 +12,7 @@ SELECT parent::uuid, event.task_id
   LEFT JOIN LATERAL (
        SELECT type FROM ledger.events
         WHERE task_id = parent::uuid AND position <= $2
-          AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+          AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded', 'task.erased')
         ORDER BY version DESC
         LIMIT 1) AS last ON true
  WHERE event.position > $1 AND event.position <= $2
@@ -62,7 +62,7 @@ SELECT task_id
         CROSS JOIN LATERAL (
               SELECT type, data FROM ledger.events
                WHERE task_id = other.parent_id
-                 AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+                 AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded', 'task.erased')
                ORDER BY version DESC
                LIMIT 1) AS last
         WHERE other.task_id = submitted.task_id
@@ -96,7 +96,7 @@ SELECT asked.task_id,
  CROSS JOIN LATERAL (
        SELECT type, version, position, data FROM ledger.events
         WHERE task_id = asked.task_id
-          AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+          AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded', 'task.erased')
         ORDER BY version DESC
         LIMIT 1) AS last;
 

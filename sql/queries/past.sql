@@ -62,7 +62,7 @@ WITH changed AS MATERIALIZED (
            SELECT kind, queue, type, data
              FROM ledger.events AS event
             WHERE event.task_id = changed.task_id AND event.version < changed.beyond
-              AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+              AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded', 'task.erased')
             ORDER BY event.version DESC
             LIMIT 1) AS last
      WHERE changed.beyond > 1
@@ -135,7 +135,8 @@ WITH touched AS MATERIALIZED (
                          WHEN 'task.failed' THEN CASE WHEN data ->> 'retry_at' IS NULL THEN 4 ELSE 5 END
                          ELSE 5
                      END)
-                   FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')) % 8
+                   FILTER (WHERE type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded',
+                                              'task.erased')) % 8
            ] AS became
       FROM ledger.events
      WHERE position > $1 AND position <= $2 AND recorded_at > $3 AND recorded_at <= $4
@@ -153,7 +154,7 @@ SELECT last.was, coalesce(touched.became, last.was) AS became, touched.queue, to
               END AS was
          FROM ledger.events AS event
         WHERE event.task_id = touched.task_id AND event.version < touched.first
-          AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded')
+          AND type NOT IN ('task.progressed', 'task.cancel_requested', 'task.discarded', 'task.erased')
         ORDER BY event.version DESC
         LIMIT 1) AS last ON touched.first > 1
  GROUP BY 1, 2, 3, 4;

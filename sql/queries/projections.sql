@@ -20,7 +20,7 @@ WITH batch AS (
 -- The same of months that are kept beside the log. It comes second in its transaction: the first one holds on to the
 -- log, so no month moves in between.
 WITH batch AS (
-    SELECT task_id, version, position, type, data, recorded_at, correlation_id
+    SELECT task_id, version, position, type, kind, queue, data, recorded_at, correlation_id
       FROM archive.events
      WHERE task_id >= $1 AND task_id <= $2 AND position <= $3
      ORDER BY task_id, version

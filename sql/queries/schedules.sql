@@ -89,7 +89,7 @@ UPDATE ledger.schedules SET last_task_id = $2 WHERE name = $1;
 -- name: is_unfinished
 -- Whether a task has not come to its end: its last event says so, progress aside.
 SELECT CASE WHEN type = 'task.failed' THEN data ? 'retry_at'
-            ELSE type NOT IN ('task.completed', 'task.cancelled', 'task.discarded') END
+            ELSE type NOT IN ('task.completed', 'task.cancelled', 'task.discarded', 'task.erased') END
   FROM ledger.events
  WHERE task_id = $1 AND type <> 'task.progressed'
  ORDER BY version DESC

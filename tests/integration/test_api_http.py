@@ -64,6 +64,21 @@ ROUTES = {
     "/tasks/{task_id}/retry": {"post"},
     "/health": {"get"},
     "/health/ready": {"get"},
+    "/metrics": {"get"},
+    "/archives": {"get"},
+    "/erasures": {"post"},
+    "/erasures/{order_id}": {"get"},
+    "/failures": {"get"},
+    "/failures/{failure_id}": {"get"},
+    "/stats": {"get"},
+    "/tasks/{task_id}/erase": {"post"},
+    "/tasks/{task_id}/timeline": {"get"},
+    "/webhooks": {"get"},
+    "/webhooks/{name}": {"get", "put", "delete"},
+    "/webhooks/{name}/changes": {"get"},
+    "/webhooks/{name}/deliveries": {"get"},
+    "/webhooks/{name}/deliveries/{delivery_id}/redeliver": {"post"},
+    **{f"/webhooks/{{name}}/{act}": {"post"} for act in ("pause", "resume", "rotate", "skip", "test")},
 }
 
 

@@ -157,7 +157,7 @@ async def test_an_error_that_cannot_be_read_is_in_the_group_of_the_encrypted(
 
     [group] = (await client.get("/failures")).json()["failures"]
 
-    assert (group["type"], group["message"], group["attempts"]) == ("(encrypted)", "", 2)
+    assert (group["type"], group["message"], group["attempts"]) == ("(encrypted)", "(encrypted)", 2)
 
 
 async def test_a_read_model_that_is_missing_or_behind_is_said_to_be(

@@ -12,6 +12,8 @@ from ledger.bootstrap import Ledger
 from ledger.queues.settings import pause
 from ledger.store.records import Origin
 from ledger.task_words import Cause, TaskError
+from projections.projector import Projector
+from projections.shipped import SHIPPED
 from tests.integration.api_given import UNKNOWN_ID, opened_api
 from tests.integration.given import caught_up, execute, started, submitted
 
@@ -58,7 +60,7 @@ async def page(client: httpx.AsyncClient, path: str, status: int = 200) -> str:
 async def test_each_page_is_whole_on_an_empty_ledger_and_loads_from_us_only(
     ledger: Ledger, client: httpx.AsyncClient, path: str
 ) -> None:
-    await caught_up(ledger)
+    await Projector(ledger, SHIPPED).run_once()
     response = await client.get(path)
     text = response.text
 
@@ -203,6 +205,21 @@ async def test_behind_a_prefix_every_link_of_a_page_still_leads_to_us(
 
     assert links
     assert [link for link in links if link.startswith("/")] == []
+
+
+async def test_a_failure_group_shows_its_trend_and_its_tasks(ledger: Ledger, client: httpx.AsyncClient) -> None:
+    [task_id] = await submitted(ledger, kind="mail")
+    await failed(ledger, task_id, message=f"no route to 10.0.0.7 {ATTACK}")
+    await Projector(ledger, SHIPPED).run_once()
+
+    listed = await page(client, "/ui/failures")
+    [group] = re.findall(r'href="../ui/failures/([^"]+)"', listed)
+    shown = await page(client, f"/ui/failures/{group}")
+
+    assert "no route to &lt;address&gt;" in listed
+    assert str(task_id) in shown
+    assert re.search(r"<title>[\d :-]+: 1 FAILED, 0 PENDING</title>", shown)
+    assert "<script>alert" not in shown
 
 
 async def ledger_with_one(ledger: Ledger) -> list[UUID]:

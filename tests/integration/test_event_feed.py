@@ -14,6 +14,7 @@ from api.event_stream import EventStream
 from api.places import Places
 from api.tail import Tail
 from ledger.bootstrap import Ledger
+from ledger.payloads.opening import Opening
 from tests.integration.given import CLIENT, fetch, opened, submitted
 
 WRITERS = 4
@@ -81,7 +82,13 @@ async def test_a_client_that_takes_nothing_is_not_read_for(ledger: Ledger) -> No
     tail = Tail(ledger, kept_events_max=8)
     await submitted(ledger, count=250)
     feed = EventFeed(ledger.database, tail, EventFilter(), after=0)
-    stream = EventStream(feed, tail, Places(1, setting="LEDGER_STREAMS_MAX"), heartbeat_seconds=5)
+    stream = EventStream(
+        feed,
+        tail,
+        Places(1, setting="LEDGER_STREAMS_MAX"),
+        heartbeat_seconds=5,
+        opening=Opening(ledger.vault),
+    )
     client = _Client()
 
     serving = asyncio.create_task(stream({"type": "http"}, client.receive, client.send))

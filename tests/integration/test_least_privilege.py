@@ -9,10 +9,15 @@ import pytest
 from api.read_model import TaskFilter, TaskReader
 from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
+from ledger.doctor import examine
+from ledger.errors import StoreRefusedError
 from ledger.explanation.facts import explain_task
 from ledger.follow_ups import FollowUps
 from ledger.history.audit import Audit, AuditFilter, AuditSource
 from ledger.history.search import EventFilter, LogSearch
+from ledger.payloads.cipher import SEALED
+from ledger.payloads.erasure import Erasure
+from ledger.payloads.orders import ErasureChore, ErasureOrders
 from ledger.queues.listing import list_queues
 from ledger.queues.settings import QueueSettings, list_changes, pause, set_policy
 from ledger.reconciler import Reconciler
@@ -193,3 +198,31 @@ async def test_auditor_reads_everything(as_role: As) -> None:
         await fetch(ledger, "SELECT count(*) FROM projections.task_status")
         assert (await Verifier(ledger).verify()).is_proven
         assert await gather_evidence(ledger, task_id)
+
+
+async def test_who_reads_and_runs_payloads_has_their_keys_and_an_auditor_sees_that_there_are_some(
+    database_url: str,
+) -> None:
+    def as_role(role: str) -> AbstractAsyncContextManager[Ledger]:
+        return opened(f"{database_url}?role={role}", payload_secret="s" * 32)
+
+    async with as_role("ledger_projector") as ledger:
+        await Projector(ledger, [TASK_STATUS]).run_once()
+    tasks = []
+    for role in ("ledger_api", "ledger_worker", "ledger_scheduler"):
+        async with as_role(role) as ledger:
+            [task_id] = await submitted(ledger, input="Ada", erasable=True, tags=("a",))
+            await ledger.commands.cancel(task_id, reason="", origin=CLIENT)
+            assert (await TaskReader(ledger).find(task_id)).input == "Ada"
+            tasks.append(task_id)
+    async with as_role("ledger_worker") as ledger:
+        with pytest.raises(StoreRefusedError):
+            await Erasure(ledger).erase(tasks[0], reason="", origin=CLIENT)
+    async with as_role("ledger_auditor") as ledger:
+        assert SEALED in str((await TaskReader(ledger).find(tasks[0])).input)
+        assert await examine(ledger, bound_seconds=3600) == []
+    async with as_role("ledger_api") as ledger:
+        await Erasure(ledger).erase(tasks[0], reason="", origin=CLIENT)
+        await ErasureOrders(ledger).begin("a", reason="", origin=CLIENT)
+    async with as_role("ledger_scheduler") as ledger:
+        assert await ErasureChore(ledger).run_once() == 2

@@ -156,7 +156,7 @@ async def test_event_that_commits_late_is_not_skipped(ledger: Ledger, projector:
     assert await has_folded_all(ledger)
 
 
-@pytest.mark.parametrize(("event_type", "schema_version"), [("task.archived", 1), ("task.submitted", 3)])
+@pytest.mark.parametrize(("event_type", "schema_version"), [("task.archived", 1), ("task.submitted", 4)])
 async def test_event_of_a_newer_release_stops_the_projector_right_before_it(
     ledger: Ledger, projector: Projector, event_type: str, schema_version: int
 ) -> None:

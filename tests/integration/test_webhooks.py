@@ -8,13 +8,14 @@ import orjson
 import pytest
 
 from ledger.bootstrap import Ledger
-from ledger.errors import StoreRefusedError, WebhookStateError
+from ledger.errors import StoreRefusedError
 from ledger.messages import outgoing
 from ledger.scheduler import Scheduler
 from ledger.webhooks.commands import Webhooks
 from ledger.webhooks.delivery_log import DeliveryLog
 from ledger.webhooks.dispatcher import Dispatcher
 from ledger.webhooks.endpoint import WebhookState
+from ledger.webhooks.errors import WebhookStateError
 from ledger.webhooks.signature import generate_secret, verify
 from tests.integration.given import eventually, execute, fetch, opened, running, submitted
 from tests.integration.webhooks_given import (

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from uuid_utils.compat import uuid7
 
 from ledger.codec import encode_pending
+from ledger.payloads.cipher import KEY_BYTES, Cipher
 from ledger.specification import Backoff, TaskSpecification
 from ledger.store.records import NewEvent, Origin
 from ledger.task import Task
@@ -120,6 +121,7 @@ def specifications() -> st.SearchStrategy[TaskSpecification]:
         unique_key=st.none() | texts(8).filter(bool),
         after=st.lists(st.uuids(), max_size=2, unique=True).map(tuple),
         on_parent_failure=st.sampled_from(ParentPolicy),
+        erasable=st.booleans(),
     )
 
 
@@ -139,7 +141,8 @@ def histories(draw: Draw[object], commands_max: int = COMMANDS_MAX) -> History:
 
 
 def _step(task: Task, origin: Origin) -> Step:
-    expected_version, events = encode_pending(task, origin=origin)
+    cipher = Cipher(task.id, bytes(KEY_BYTES)) if task.erasable else None
+    expected_version, events = encode_pending(task, origin=origin, cipher=cipher)
     return Step(expected_version, tuple(events))
 
 
@@ -150,9 +153,8 @@ def _drawn(draw: Draw[object], strategy: st.SearchStrategy[Drawn]) -> Drawn:
 def _command(draw: Draw[object], task: Task, now: datetime) -> None:
     permitted = {
         Status.PENDING: _pending_commands(task),
-        Status.FAILED: (_retry, _discard),
         Status.RUNNING: (*[_progress] * 2, *[_complete] * 2, *[_fail] * 4, _cancel, _confirm_cancel),
-    }.get(task.status, (_retry,))
+    }.get(task.status) or _finished_commands(task)
     _drawn(draw, st.sampled_from(permitted))(draw, task, now)
 
 
@@ -161,6 +163,14 @@ def _pending_commands(task: Task) -> tuple[Callable[[Draw[object], Task, datetim
         return (*[_start] * 8, _release, _hold, _cancel)
     end = (_end_after_parent,) if task.hold == HoldReason.AFTER else (_hold,)
     return (*[_release] * 5, *end, _cancel)
+
+
+def _finished_commands(task: Task) -> tuple[Callable[[Draw[object], Task, datetime], None], ...]:
+    return (
+        *(() if task.erased else (_retry,)),
+        *((_discard,) if task.status is Status.FAILED else ()),
+        *((_erase,) if task.erasable else ()),
+    )
 
 
 def _start(draw: Draw[object], task: Task, now: datetime) -> None:
@@ -181,6 +191,10 @@ def _end_after_parent(draw: Draw[object], task: Task, now: datetime) -> None:
 
 def _discard(draw: Draw[object], task: Task, now: datetime) -> None:
     task.discard(actor="user:ann", reason=_drawn(draw, texts()), now=now)
+
+
+def _erase(draw: Draw[object], task: Task, now: datetime) -> None:
+    task.erase(actor="user:ann", reason=_drawn(draw, texts()), now=now)
 
 
 def _progress(draw: Draw[object], task: Task, now: datetime) -> None:

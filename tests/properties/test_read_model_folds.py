@@ -210,6 +210,8 @@ _STEPS = (
 
 def describe(error: Mapping[str, str]) -> tuple[str, str, str]:
     """Return the type, the normalised message and the top frame of an error, as the fold has to see them."""
+    if "$encrypted" in error:
+        return error["type"][:200], "(encrypted)", ""
     message = error["message"][:1000]
     for pattern, replacement in _STEPS:
         message = re.sub(pattern, replacement, message)

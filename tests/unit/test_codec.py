@@ -47,6 +47,7 @@ EXAMPLES: dict[str, TaskEvent] = {
         after=[str(UUID(int=8))],
         on_parent_failure=ParentPolicy.FAIL,
         hold=HoldReason.AFTER,
+        erasable=True,
     ),
     "task.held": made(Task.Held, reason=HoldReason.LIMIT),
     "task.released": made(Task.Released, reason=ReleaseReason.DUE, priority=7),
@@ -64,6 +65,7 @@ EXAMPLES: dict[str, TaskEvent] = {
     "task.cancelled": made(Task.Cancelled, actor="user:a", reason="enough"),
     "task.retried": made(Task.Retried, actor="user:a", reason="fixed", priority=7),
     "task.discarded": made(Task.Discarded, actor="user:a", reason="known"),
+    "task.erased": made(Task.Erased, actor="user:a", reason="asked to be forgotten"),
 }
 
 
@@ -180,17 +182,18 @@ def test_stream_folds_to_its_task_and_an_empty_one_to_none() -> None:
 
 def test_topics_are_what_they_always_were() -> None:
     assert sorted(map(topic_of, EVENT_TYPES.values())) == [
-        "task.cancel_requested", "task.cancelled", "task.completed", "task.discarded", "task.failed", "task.held",
-        "task.progressed", "task.released", "task.retried", "task.started", "task.submitted",
+        "task.cancel_requested", "task.cancelled", "task.completed", "task.discarded", "task.erased",
+        "task.failed", "task.held", "task.progressed", "task.released", "task.retried", "task.started",
+        "task.submitted",
     ]  # fmt: skip
 
 
 def as_of(event: TaskEvent, schema_version: int) -> TaskEvent:
     """Return the example as far as its older shape could say it."""
-    if isinstance(event, Task.Submitted) and schema_version == 1:
-        none = dict.fromkeys(("key", "unique_key", "after", "on_parent_failure", "hold"))
-        return Task.Submitted(**{**vars(event), **none})
-    return event
+    if not isinstance(event, Task.Submitted):
+        return event
+    later = {1: ("key", "unique_key", "after", "on_parent_failure", "hold", "erasable"), 2: ("erasable",), 3: ()}
+    return Task.Submitted(**{**vars(event), **dict.fromkeys(later[schema_version])})
 
 
 def golden(event_type: str, version: int) -> object:

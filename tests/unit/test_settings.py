@@ -60,6 +60,7 @@ def test_an_option_wins_over_the_environment_unless_it_is_absent(monkeypatch: py
         ("PORT", "many", "PORT is not valid"),
         ("LEDGER_LOG_FORMAT", "xml", "LEDGER_LOG_FORMAT is not valid"),
         ("DATABASE_URL", f"mysql://u:{HIDDEN}@h/db", "DATABASE_URL must be a URL that starts with postgres://"),
+        ("LEDGER_PAYLOAD_SECRET", HIDDEN, "LEDGER_PAYLOAD_SECRET must be secrets of at least 32 characters each"),
         ("RABBITMQ_URL", f"http://u:{HIDDEN}@h/", "RABBITMQ_URL must be a URL that starts with amqp://"),
     ],
 )
@@ -78,6 +79,7 @@ def test_a_refused_value_is_named_with_its_bound_and_no_secret(
 def test_no_secret_is_in_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgres://user:{HIDDEN}@h:5432/db")
     monkeypatch.setenv("RABBITMQ_URL", f"amqp://user:{HIDDEN}@h/")
+    monkeypatch.setenv("LEDGER_PAYLOAD_SECRET", HIDDEN * 8)
 
     settings = load_settings()
 

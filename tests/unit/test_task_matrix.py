@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "cancel": lambda task: task.request_cancel(actor="user:a", reason="", now=NOW),
     "confirm": lambda task: task.confirm_cancel(attempt=task.attempt, now=NOW),
     "retry": lambda task: task.retry(actor="user:a", reason="", now=NOW),
+    "erase": lambda task: task.erase(actor="user:a", reason="forget", now=NOW),
 }
 
 # How a task comes into each state, beginning with its submission.
@@ -58,22 +59,26 @@ STATES: dict[str, tuple[str, ...]] = {
     "failed": ("start", "fail_for_good"),
     "discarded": ("start", "fail_for_good", "discard"),
     "cancelled": ("cancel",),
+    "erasable": ("start", "complete"),
+    "erased": ("start", "complete", "erase"),
 }
 
 # A row for each state, a column for each command: the events it records, "-" for none, or how it is refused.
 MATRIX = """
-              release   hold   end_after  discard    start    progress    complete   fail              fail_at_once      fail_for_good  lose              interrupt         cancel            confirm    retry
-ready         released  held   STATE      STATE      started  STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
-delayed       released  held   STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
-held          released  -      STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
-following     released  -      cancelled  STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
-backing_off   released  held   STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE
-running       STATE     STATE  STATE      STATE      STATE    progressed  completed  failed            failed,released   failed         failed,released   failed,released   cancel_requested  STATE      STATE
-cancelling    STATE     STATE  STATE      STATE      STATE    progressed  completed  failed,cancelled  failed,cancelled  failed         failed,cancelled  failed,cancelled  -                 cancelled  STATE
-completed     STATE     STATE  STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried
-failed        STATE     STATE  STATE      discarded  STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried
-discarded     STATE     STATE  STATE      -          STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried
-cancelled     STATE     STATE  STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried
+              release   hold   end_after  discard    start    progress    complete   fail              fail_at_once      fail_for_good  lose              interrupt         cancel            confirm    retry     erase
+ready         released  held   STATE      STATE      started  STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE      STATE
+delayed       released  held   STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE      STATE
+held          released  -      STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE      STATE
+following     released  -      cancelled  STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE      STATE
+backing_off   released  held   STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             cancelled         STALE      STATE      STATE
+running       STATE     STATE  STATE      STATE      STATE    progressed  completed  failed            failed,released   failed         failed,released   failed,released   cancel_requested  STATE      STATE      STATE
+cancelling    STATE     STATE  STATE      STATE      STATE    progressed  completed  failed,cancelled  failed,cancelled  failed         failed,cancelled  failed,cancelled  -                 cancelled  STATE      STATE
+completed     STATE     STATE  STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried    STATE
+failed        STATE     STATE  STATE      discarded  STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried    STATE
+discarded     STATE     STATE  STATE      -          STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried    STATE
+cancelled     STATE     STATE  STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried    STATE
+erasable      STATE     STATE  STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      retried     erased
+erased        STATE     STATE  STATE      STATE      STATE    STALE       STALE      STALE             STALE             STALE          STALE             STALE             STATE             STALE      STATE       -
 """  # noqa: E501 - a table is read by its columns
 REFUSALS: dict[str, type[LedgerError]] = {"STALE": StaleAttemptError, "STATE": TaskStateError}
 
@@ -83,6 +88,7 @@ def submitted(state: str = "ready", *, max_attempts: int = 3) -> Task:
         input="x",
         run_at=NOW + timedelta(hours=1) if state == "delayed" else None,
         after=(PARENT,) if state == "following" else (),
+        erasable=state in ("erasable", "erased"),
         max_attempts=max_attempts,
     )
     return Task.submit(uuid4(), specification, now=NOW)

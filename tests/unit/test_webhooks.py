@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledger.errors import InvalidValueError, WebhookAddressError, WebhookSignatureError
+from ledger.errors import InvalidValueError
 from ledger.history.search import EventFilter
 from ledger.settings import Settings
 from ledger.webhooks.address import resolved
 from ledger.webhooks.endpoint import WebhookDefinition, WebhookState, check_definition
+from ledger.webhooks.errors import WebhookAddressError, WebhookSignatureError
 from ledger.webhooks.retry import Answer, Setback, retry_after_seconds, setback_of
 from ledger.webhooks.signature import generate_secret, sign, verify
 

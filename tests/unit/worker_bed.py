@@ -14,6 +14,7 @@ from ledger.codec import fold
 from ledger.commands import TaskCommands
 from ledger.errors import StoreUnavailableError
 from ledger.messages import outgoing
+from ledger.payloads.vault import PayloadVault, no_vault
 from ledger.queues.policies import QueuePolicies, no_policies
 from ledger.settings import Settings, load_settings
 from ledger.specification import Backoff, TaskSpecification
@@ -109,6 +110,7 @@ class MemoryLedger:
     store: EventStore
     clock: LedgerClock
     policies: QueuePolicies = field(default_factory=no_policies)
+    vault: PayloadVault = field(default_factory=no_vault)
     database: None = None
 
 
