@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Self
 
 from ledger.telemetry import LEADER, OPEN_LABELS, Kind, Metric
 
@@ -30,8 +31,19 @@ class Sample:
 class Durations:
     """The durations of one series of a histogram, in seconds: how many fell into each bucket, and their sum."""
 
+    bounds: tuple[float, ...]
     counts: list[int]
     total_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, metric: Metric) -> Self:
+        """Return a series of this metric without a duration."""
+        return cls(metric.buckets, [0] * (len(metric.buckets) + 1))
+
+    def add(self, seconds: float) -> None:
+        """Add a duration."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total_seconds += seconds
 
 
 Read = Callable[[], Iterable[tuple[Labels, float]]]
@@ -63,13 +75,15 @@ class Measures:
 
     def observe(self, metric: Metric, seconds: float, *labels: str) -> None:
         """Add a duration to a histogram."""
+        self.durations_of(metric, *labels).add(seconds)
+
+    def durations_of(self, metric: Metric, *labels: str) -> Durations:
+        """Return a series of a histogram, for whoever adds to it so often that he keeps it."""
         try:
-            series = self._durations[metric][labels]
+            return self._durations[metric][labels]
         except KeyError:
-            empty = Durations([0] * (len(metric.buckets) + 1))
-            series = self._durations.setdefault(metric, {}).setdefault(self.bounded(metric, labels), empty)
-        series.counts[bisect_left(metric.buckets, seconds)] += 1
-        series.total_seconds += seconds
+            series = self._durations.setdefault(metric, {})
+            return series.setdefault(self.bounded(metric, labels), Durations.of(metric))
 
     def set(self, metric: Metric, value: float, *labels: str) -> None:
         """Set a gauge."""
@@ -110,7 +124,7 @@ class Measures:
     def durations(self, metric: Metric) -> Mapping[Labels, Durations]:
         """Return the series of a histogram."""
         if metric.kind is Kind.HISTOGRAM and not metric.labels:
-            self._durations.setdefault(metric, {}).setdefault((), Durations([0] * (len(metric.buckets) + 1)))
+            self.durations_of(metric)
         return self._durations.get(metric, {})
 
     def _name(self, label: str, value: str) -> str:

@@ -108,9 +108,9 @@ WORKER_CAPACITY = Metric(
     "ledger_worker_capacity", Kind.GAUGE, "Slots of all live workers: all of them, and those in use.", _OVERSEERS,
     ("state",),
 )  # fmt: skip
+# The doctor runs every check, a process only the cheap ones, once a minute (ledger.doctor).
 INVARIANT_BREACHES = Metric(
-    "ledger_invariant_breaches", Kind.GAUGE,
-    "What the doctor found broken, counted up to 20 a check; a process asks only what is cheap, once a minute.",
+    "ledger_invariant_breaches", Kind.GAUGE, "What the doctor found broken, counted up to 20 a check.",
     (*_OVERSEERS, Role.DOCTOR), ("invariant", "check"),
 )  # fmt: skip
 
