@@ -1,8 +1,9 @@
 """The audit: who did what, when and why, searched in the log and in the tables beside it, either way round.
 
-Besides the events of tasks there are what was set for queues, what was changed about schedules, and what was done
-about messages that nobody could take. Each is a source of its own: they have no order in common but their time.
-Only the log has an append horizon. A change that is committed late appears among those of its time.
+Besides the events of tasks there is what was set for queues, changed about schedules, webhooks and keys, done
+about messages that nobody could take, asked of projections, ordered to be erased, and archived. Each is a source
+of its own: they have no order in common but their time. Only the log has an append horizon. A change that is
+committed late appears among those of its time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,11 @@ class AuditSource(StrEnum):
     QUEUE_CHANGES = "queue_changes"
     SCHEDULE_CHANGES = "schedule_changes"
     DEAD_LETTER_ACTS = "dead_letter_acts"
+    WEBHOOK_CHANGES = "webhook_changes"
+    KEY_CHANGES = "key_changes"
+    PROJECTION_RUNS = "projection_runs"
+    ERASURE_ORDERS = "erasure_orders"
+    ARCHIVE_ACTS = "archive_acts"
 
 
 class AuditOrder(StrEnum):
@@ -46,6 +52,14 @@ ACTS: Mapping[AuditSource, Sequence[str]] = {
     AuditSource.QUEUE_CHANGES: ("paused", "resumed", "set", "reset"),
     AuditSource.SCHEDULE_CHANGES: ("created", "changed", "paused", "resumed", "fired", "removed"),
     AuditSource.DEAD_LETTER_ACTS: ("redriven", "discarded"),
+    AuditSource.WEBHOOK_CHANGES: (
+        *("created", "changed", "paused", "resumed", "skipped", "rotated"),
+        *("failing", "gone", "removed"),
+    ),
+    AuditSource.KEY_CHANGES: ("created", "rotated", "revoked"),
+    AuditSource.PROJECTION_RUNS: ("rebuild", "verify", "reset"),
+    AuditSource.ERASURE_ORDERS: ("ordered",),
+    AuditSource.ARCHIVE_ACTS: ("archived", "dropped", "attached"),
 }
 
 

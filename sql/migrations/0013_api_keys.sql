@@ -44,6 +44,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ledger_api') THEN
         GRANT SELECT, UPDATE (last_used_at) ON ledger.api_keys TO ledger_api;
         GRANT SELECT, INSERT, DELETE ON ledger.sessions TO ledger_api;
+        GRANT SELECT ON ledger.api_key_changes TO ledger_api;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ledger_auditor') THEN
         GRANT SELECT (name, previous_until, scopes, rate_max, expires_at, revoked_at, created_at, last_used_at)

@@ -129,7 +129,33 @@ SELECT id, place_id, act, subject, kind, queue, task_id, data, actor, reason, re
                jsonb_build_object('message_id', letter.message_id, 'bulk_id', act.bulk_id),
                act.actor, act.reason, act.acted_at
           FROM ledger.dead_letter_acts AS act
-          JOIN ledger.dead_letters AS letter ON letter.letter_id = act.letter_id) AS change
+          JOIN ledger.dead_letters AS letter ON letter.letter_id = act.letter_id
+        UNION ALL
+        SELECT 'webhook_changes', id::text, lpad(to_hex(id), 32, '0')::uuid, change, webhook, NULL, NULL, NULL,
+               definition, actor, reason, recorded_at
+          FROM ledger.webhook_changes
+        UNION ALL
+        SELECT 'key_changes', id::text, lpad(to_hex(id), 32, '0')::uuid, change, name, NULL, NULL, NULL,
+               jsonb_build_object('scopes', scopes), actor, reason, recorded_at
+          FROM ledger.api_key_changes
+        UNION ALL
+        SELECT 'projection_runs', run_id::text, run_id, act, projection, NULL, NULL, NULL,
+               jsonb_build_object('state', state), actor, reason, requested_at
+          FROM ledger.projection_runs
+        UNION ALL
+        SELECT 'erasure_orders', order_id::text, order_id, 'ordered', tag, NULL, NULL, NULL,
+               jsonb_build_object('found', found, 'state', state), actor, reason, ordered_at
+          FROM ledger.erasure_orders
+        UNION ALL
+        SELECT 'archive_acts', id::text, lpad(to_hex(id), 32, '0')::uuid, 'archived', to_char(month, 'YYYY-MM'), NULL,
+               NULL, NULL, jsonb_build_object('file', file), actor, '', archived_at
+          FROM ledger.archives
+        UNION ALL
+        SELECT 'archive_acts', act.archive_id::text, lpad(to_hex(act.archive_id), 32, '0')::uuid, act.act,
+               to_char(archive.month, 'YYYY-MM'), NULL, NULL, NULL, jsonb_build_object('file', archive.file),
+               act.actor, '', act.acted_at
+          FROM ledger.archive_acts AS act
+          JOIN ledger.archives AS archive ON archive.id = act.archive_id) AS change
  WHERE source = $1
    AND ($2::text[] IS NULL OR act = ANY ($2))
    AND ($3::text IS NULL OR kind = $3)

@@ -8,7 +8,10 @@ from uuid import UUID
 import httpx
 import pytest
 
+from ledger.access.api_key import ApiKey, Scope
+from ledger.access.commands import create_key
 from ledger.bootstrap import Ledger
+from ledger.history.audit import Audit, AuditFilter, AuditSource
 from tests.integration.api_given import UNKNOWN_ID, assert_problem, opened_api, submitted
 from tests.integration.dead_letters_given import announcement, dead_messages
 from tests.integration.given import execute, started
@@ -189,7 +192,7 @@ async def test_what_is_not_valid_is_refused_with_field_bound_and_value(client: h
     cursor = (await _audit(client, limit=1))["next_cursor"]
     wrong_cursor = "cursor must be a next_cursor of this list, asked for with the same filters, got "
     refused = {
-        "source=elsewhere": "source must be one of 'events', 'queue_changes', 'schedule_changes' or ",
+        "source=elsewhere": "source must be one of 'events', 'queue_changes', 'schedule_changes', ",
         "order=up": "order must be one of 'newest' or 'oldest', got 'up'",
         "types=task.dreamt": "types must be one of task.submitted, ",
         "types=task.failed&source=queue_changes": "types must be one of paused, resumed, set, ",
@@ -207,6 +210,31 @@ async def test_what_is_not_valid_is_refused_with_field_bound_and_value(client: h
 
     for asked, sentence in refused.items():
         assert_problem(await client.get(f"/audit?{asked}"), 400, f"Invalid request query: {sentence}")
+
+
+async def test_what_is_done_about_keys_webhooks_and_projections_is_searched_too(
+    ledger: Ledger, client: httpx.AsyncClient
+) -> None:
+    webhook = {"url": "https://receiver.example/hook"}
+    assert (await client.put("/webhooks/crm", json=webhook)).status_code in {200, 201}
+    assert (await client.post("/projections/task_status/verify", json={"reason": "audit"})).status_code == 202
+    key = ApiKey(name="shop", scopes=frozenset({Scope.READ}))
+    await create_key(ledger.database, key, actor="cli:ann", reason="new shop")
+
+    sources = ("key_changes", "webhook_changes", "projection_runs", "erasure_orders", "archive_acts")
+    found = {source: await Audit(ledger).changes(_of(source), begin=None, limit=10) for source in sources}
+
+    assert {source: [(entry.act, entry.subject) for entry in page.entries] for source, page in found.items()} == {
+        "key_changes": [("created", "shop")],
+        "webhook_changes": [("created", "crm")],
+        "projection_runs": [("verify", "task_status")],
+        "erasure_orders": [],
+        "archive_acts": [],
+    }
+
+
+def _of(source: str) -> AuditFilter:
+    return AuditFilter(source=AuditSource(source))
 
 
 async def _all(client: httpx.AsyncClient, **asked: object) -> list[dict[str, Any]]:
