@@ -1,6 +1,7 @@
 """The instruments of a process: what it counts with, and what it traces with; handed down, never global."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -41,10 +42,7 @@ async def open_instruments(settings: Settings, *, role: Role | None) -> AsyncIte
         yield Instruments(Measures(settings.metrics_names_max), traces, role)
     finally:
         if traces is not None:
-            # In a thread: whoever collects them may be away.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS_MAX):
-                    await asyncio.to_thread(traces.close)
+            await _close(traces)
 
 
 def open_traces(otlp_endpoint: str | None, form: str, *, role: Role) -> Traces | None:
@@ -57,3 +55,18 @@ def open_traces(otlp_endpoint: str | None, form: str, *, role: Role) -> Traces |
     from ledger.open_telemetry import open_open_telemetry  # noqa: PLC0415 - an extra, and off by default
 
     return open_open_telemetry(otlp_endpoint, to_console=form == CONSOLE, role=role)
+
+
+async def _close(traces: Traces) -> None:
+    # Whoever collects them may be away. The loop's own threads would be waited for at the exit, a daemon is not.
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+    def close() -> None:
+        traces.close()
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(closed.set)
+
+    threading.Thread(target=close, name="traces-close", daemon=True).start()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_SECONDS_MAX):
+            await closed.wait()

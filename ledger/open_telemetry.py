@@ -7,6 +7,7 @@ below its submit, and a retry is below the attempt that failed. What a relay pub
 """
 
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +25,7 @@ from ledger.telemetry import SPAN_CLAIM, SPAN_PROCESS, SPAN_PUBLISH, SPAN_RUN, S
 from ledger.traces import HANDLER_TRACEPARENT, AttemptTrace, Traces
 
 _NAME = "task-ledger"
-_FLUSH_MILLISECONDS_MAX = 1000
+_FLUSH_SECONDS_MAX = 1.0
 _LINKS_MAX = 100
 _GOOD_ENDS = frozenset({"completed", "cancelled", "passed_by"})
 
@@ -37,6 +38,7 @@ class OpenTelemetryTraces:
     def __init__(self, provider: trace.TracerProvider, *, owned: TracerProvider | None = None) -> None:
         self._tracer = provider.get_tracer(_NAME)
         self._owned = owned
+        self._flushing: threading.Thread | None = None
 
     @contextmanager
     def submitting(self, origin: Origin, *, queue: str | None = None, kind: str | None = None) -> Iterator[Origin]:
@@ -94,8 +96,12 @@ class OpenTelemetryTraces:
 
     def flush(self) -> None:
         """Send what has not been sent."""
-        if self._owned is not None:
-            self._owned.force_flush(_FLUSH_MILLISECONDS_MAX)
+        # The SDK's own bound is not kept where whoever collects hangs, and the next job must not wait for him.
+        if self._owned is None or (self._flushing is not None and self._flushing.is_alive()):
+            return
+        self._flushing = threading.Thread(target=self._owned.force_flush, name="traces-flush", daemon=True)
+        self._flushing.start()
+        self._flushing.join(_FLUSH_SECONDS_MAX)
 
     def close(self) -> None:
         """Send what has not been sent, and stop."""

@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     traces: str = Field("off", pattern="^(off|console)$")
     otlp_endpoint: str | None = Field(
         None,
-        pattern=r"^https?://\S+$",
+        pattern=r"^https?://[^\s@]+$",  # credentials belong in OTEL_EXPORTER_OTLP_HEADERS
         max_length=2000,
         validation_alias=AliasChoices("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
     )
@@ -249,7 +249,7 @@ def _shown(name: str, value: object) -> object:
 
 _SECRET_PARAMETER = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*", re.IGNORECASE)
 
-_SECRETS = ("admin_key",)  # what is wrong with them is said without them
+_SECRETS = ("admin_key", "otlp_endpoint")  # what is wrong with them is said without them
 _BOUNDS = {
     "greater_than_equal": ("at least {ge}", "ge"),
     "less_than_equal": ("at most {le}", "le"),

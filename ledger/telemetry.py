@@ -164,7 +164,8 @@ RUN_SECONDS = Metric(
 )
 ATTEMPTS = Metric(
     "ledger_attempts_total", Kind.COUNTER,
-    "Attempts that ended: completed, cancelled, or failed by error, timeout or interrupted.", (Role.WORKER,),
+    "Attempts that ended: completed, cancelled, stale, or failed by error, timeout or interrupted.",
+    (Role.WORKER,),
     ("kind", "outcome"),
 )  # fmt: skip
 RETRIES = Metric(
