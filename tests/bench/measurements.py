@@ -58,6 +58,7 @@ class Measured:
     aim: str
     elapsed_seconds: float
     processor_seconds: Mapping[str, float] = field(default_factory=dict)
+    load: tuple[float, float] = (0.0, 0.0)  # of the machine, over a minute, before and after
 
 
 @dataclass(frozen=True, slots=True)

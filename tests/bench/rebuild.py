@@ -71,7 +71,7 @@ async def rebuild_at_rest_and_under_load(servers: Servers, scale: float) -> Meas
     """Rebuild `task_status` from about three million events twice, the second time under a live load."""
     load = Load()
     with servers.cluster() as cluster, processors(servers, cluster) as used:
-        await _fill(cluster.database_url, int(_TASKS * scale))
+        await fill(cluster.database_url, int(_TASKS * scale))
         async with open_ledger(load_settings(database_url=cluster.database_url)) as ledger:
             at_rest = await rebuild(ledger, TASK_STATUS, _Folding(used).notice)
             async with _running(ledger, load):
@@ -108,7 +108,8 @@ def _speed(rebuilt: Rebuilt) -> str:
     return f"{rebuilt.events / rebuilt.seconds:,.0f} events/s"
 
 
-async def _fill(url: str, tasks: int) -> None:
+async def fill(url: str, tasks: int) -> None:
+    """Record so many tasks, of which each has three events or five."""
     connections = [await asyncpg.connect(url), await asyncpg.connect(url)]
     half = tasks // 2
     await asyncio.gather(connections[0].execute(_FILL, 1, half), connections[1].execute(_FILL, half + 1, tasks))
