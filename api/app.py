@@ -69,11 +69,25 @@ def create_app(
         openapi_url="/openapi.json",
     )
     submit = SubmitEndpoint(ledger)
-    tail = Tail(ledger)
     app.router.routes.insert(0, submit.route())
+    HealthRoutes(ledger, broker).add_to(app)
+    MetricsRoutes(Scrape(ledger, role=ledger.instruments.role or Role.API, broker=broker)).add_to(app)
+    _add_routes(app, ledger)
+    ProjectionRoutes(ledger, catalogue or Catalogue()).add_to(app)
+    app.router.routes.extend(page_routes())
+    app.router.routes.extend(LoginRoutes(access).routes())
+    app.router.routes.extend(Site(app, PAGES).routes())
+    app.add_exception_handler(HTTPException, tell)
+    app.add_exception_handler(RequestValidationError, tell)
+    meter = RequestMeter(ledger.instruments.measures)
+    meter.learn(app.routes)
+    _add_middleware(app, ledger.settings, access, meter)
+    return FastLane(app, submit=Frame(Guard(submit, access), meter, route=SUBMIT_PATH))
+
+
+def _add_routes(app: FastAPI, ledger: Ledger) -> None:
+    tail = Tail(ledger)
     for routes in (
-        HealthRoutes(ledger, broker),
-        MetricsRoutes(Scrape(ledger, role=ledger.instruments.role or Role.API, broker=broker)),
         BatchRoutes(ledger),
         TaskRoutes(ledger, tail),
         StreamRoutes(ledger, tail),
@@ -91,16 +105,6 @@ def create_app(
     ScheduleRoutes(ledger).add_to(app)
     HistoryRoutes(ledger).add_to(app)
     WebhookRoutes(ledger).add_to(app)
-    ProjectionRoutes(ledger, catalogue or Catalogue()).add_to(app)
-    app.router.routes.extend(page_routes())
-    app.router.routes.extend(LoginRoutes(access).routes())
-    app.router.routes.extend(Site(app, PAGES).routes())
-    app.add_exception_handler(HTTPException, tell)
-    app.add_exception_handler(RequestValidationError, tell)
-    meter = RequestMeter(ledger.instruments.measures)
-    meter.learn(app.routes)
-    _add_middleware(app, ledger.settings, access, meter)
-    return FastLane(app, submit=Frame(Guard(submit, access), meter, route=SUBMIT_PATH))
 
 
 def _add_middleware(app: FastAPI, settings: Settings, access: Access, meter: RequestMeter) -> None:
