@@ -1,7 +1,5 @@
 """The HTTP application: one ledger in, routes out; it keeps nothing outside of itself."""
 
-from importlib.metadata import PackageNotFoundError, version
-
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -16,6 +14,7 @@ from api.frame import Frame
 from api.guard import Access, Guard
 from api.openapi import DESCRIPTION, TITLE, DocumentedApi
 from api.problems import tell
+from api.request_meter import RequestMeter
 from api.routes.archives import ArchiveRoutes
 from api.routes.batch import BatchRoutes
 from api.routes.bulk_acts import BulkActRoutes
@@ -26,6 +25,7 @@ from api.routes.health import HealthRoutes
 from api.routes.history import ARCHIVED_HEADER, HistoryRoutes
 from api.routes.ledger import LedgerRoutes
 from api.routes.login import LoginRoutes
+from api.routes.metrics import MetricsRoutes
 from api.routes.pages import page_routes
 from api.routes.projections import ProjectionRoutes
 from api.routes.queues import QueueRoutes
@@ -35,13 +35,16 @@ from api.routes.schedules import ScheduleRoutes
 from api.routes.seals import SealRoutes
 from api.routes.streams import StreamRoutes
 from api.routes.submit import EXISTING_HEADER, POSITION_HEADER, REPLAYED_HEADER, SubmitEndpoint
+from api.routes.submit import PATH as SUBMIT_PATH
 from api.routes.tasks import TaskRoutes
 from api.routes.webhooks import WebhookRoutes
 from api.routes.workers import WorkerRoutes
 from api.tail import Tail
 from ledger.bootstrap import Ledger
 from ledger.broker.port import Broker
+from ledger.scrape import Scrape, release
 from ledger.settings import Settings
+from ledger.telemetry import Role
 from projections.catalogue import Catalogue
 
 _CORS_SECONDS_MAX = 600
@@ -68,28 +71,31 @@ def create_app(
     app = DocumentedApi(
         title=TITLE,
         description=DESCRIPTION,
-        version=_version(),
+        version=release(),
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
     )
     submit = SubmitEndpoint(ledger)
     app.router.routes.insert(0, submit.route())
-    _add_routes(app, ledger, broker, looked_at=looked_at or broker)
+    HealthRoutes(ledger, broker).add_to(app)
+    MetricsRoutes(Scrape(ledger, role=ledger.instruments.role or Role.API, broker=broker)).add_to(app)
+    _add_routes(app, ledger, looked_at=looked_at or broker)
     ProjectionRoutes(ledger, catalogue or Catalogue()).add_to(app)
     app.router.routes.extend(page_routes())
     app.router.routes.extend(LoginRoutes(access).routes())
     app.router.routes.extend(Site(app, PAGES).routes())
     app.add_exception_handler(HTTPException, tell)
     app.add_exception_handler(RequestValidationError, tell)
-    _add_middleware(app, ledger.settings, access)
-    return FastLane(app, submit=Frame(Guard(submit, access)))
+    meter = RequestMeter(ledger.instruments.measures)
+    meter.learn(app.routes)
+    _add_middleware(app, ledger.settings, access, meter)
+    return FastLane(app, submit=Frame(Guard(submit, access), meter, route=SUBMIT_PATH))
 
 
-def _add_routes(app: FastAPI, ledger: Ledger, broker: Broker | None, *, looked_at: Broker | None) -> None:
+def _add_routes(app: FastAPI, ledger: Ledger, *, looked_at: Broker | None) -> None:
     tail = Tail(ledger)
     for routes in (
-        HealthRoutes(ledger, broker),
         BatchRoutes(ledger),
         TaskRoutes(ledger, tail),
         StreamRoutes(ledger, tail),
@@ -111,9 +117,9 @@ def _add_routes(app: FastAPI, ledger: Ledger, broker: Broker | None, *, looked_a
     WebhookRoutes(ledger).add_to(app)
 
 
-def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, access: Access, meter: RequestMeter) -> None:
     app.add_middleware(Guard, access=access)
-    app.add_middleware(Frame)
+    app.add_middleware(Frame, meter=meter)
     app.add_middleware(  # outside the frame, so that the answer to an error has its headers too
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
@@ -128,10 +134,3 @@ def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
         ],
         max_age=_CORS_SECONDS_MAX,
     )
-
-
-def _version() -> str:
-    try:
-        return version("task-ledger")
-    except PackageNotFoundError:  # a checkout that is not installed
-        return "0"

@@ -1,10 +1,13 @@
 """The frame around every request: the headers that every response has, and the answer to every error."""
 
+import time
+
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import tell
+from api.request_meter import RequestMeter
 
 log = structlog.get_logger()
 
@@ -15,10 +18,16 @@ _NOT_SNIFFED = (b"x-content-type-options", b"nosniff")
 
 
 class Frame:
-    """ASGI middleware; kept to one wrapper, because every submit goes through it."""
+    """ASGI middleware; kept to one wrapper, because every submit goes through it.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        route: the template of the path, where it is always the same; else the router tells.
+    """
+
+    def __init__(self, app: ASGIApp, meter: RequestMeter, *, route: str | None = None) -> None:
         self._app = app
+        self._meter = meter
+        self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -26,12 +35,14 @@ class Frame:
             await self._app(scope, receive, send)
             return
         started = False
+        began = time.perf_counter()
 
         async def send_framed(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = _framed(message["headers"])
+                self._meter.note(scope, message["status"], time.perf_counter() - began, route=self._route)
             await send(message)
 
         try:

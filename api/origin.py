@@ -40,6 +40,12 @@ def origin_of(scope: Scope) -> Origin:
     return Origin(actor=actor, correlation_id=correlation_id, traceparent=traceparent)
 
 
+def traceparent_of(scope: Scope) -> str | None:
+    """Return the W3C trace context of a request; an invalid one is ignored, as W3C says."""
+    found = (value for name, value in scope["headers"] if name == b"traceparent" and _TRACEPARENT.fullmatch(value))
+    return next((value.decode("ascii") for value in found), None)
+
+
 def terminal_actor() -> str:
     """Return the actor of a command on a terminal: `cli:` and the user's name."""
     try:

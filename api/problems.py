@@ -34,6 +34,7 @@ from api.errors import (
     TooManyWaitingError,
 )
 from api.json_response import JsonResponse
+from api.origin import traceparent_of
 from api.problem_members import members_of
 from api.validation import sentence_of
 from ledger.errors import (
@@ -52,6 +53,7 @@ from ledger.errors import (
     TaskStateError,
     WrongExpectedVersionError,
 )
+from ledger.traces import trace_fields
 from ledger.webhooks.errors import WebhookDeliveryNotFoundError, WebhookNotFoundError, WebhookStateError
 from ledger.workers.errors import WorkerNotFoundError, WorkerStateError
 from projections.errors import (
@@ -212,7 +214,8 @@ async def tell(request: Request, error: Exception) -> Response:
     """Answer an error; one that nobody foresaw is logged."""
     problem = problem_of(error)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
+        trace = trace_fields(traceparent_of(request.scope))
+        log.error("request.failed", method=request.method, path=request.url.path, exc_info=error, **trace)
     if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
         # The router names the methods of the first route that has the path; another may have it too.
         problem = replace(problem, headers={"Allow": _allowed(request)})

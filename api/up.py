@@ -29,6 +29,7 @@ from ledger.scheduler import Scheduler
 from ledger.settings import Settings, load_settings, masked_url
 from ledger.store.records import Origin
 from ledger.sweeper import Sweeper
+from ledger.telemetry import Role
 from projections.catalogue import load_catalogue
 from projections.conductor import Conductor
 from projections.projector import Projector
@@ -49,11 +50,11 @@ async def run_up(stop: asyncio.Event, overrides: Mapping[str, object]) -> None:
         EmbeddedPostgresError: it cannot be started.
         LedgerError: what opening the ledger or the broker raises.
     """
-    settings = start_up(load_settings(**overrides), role="up")
+    settings = start_up(load_settings(**overrides), role=Role.UP)
     configured_url = settings.database_url
     async with AsyncExitStack() as opened:
         settings, database = await opened.enter_async_context(_with_database(settings))
-        ledger = await opened.enter_async_context(open_ledger(settings))
+        ledger = await opened.enter_async_context(open_ledger(settings, role=Role.UP))
         broker, broker_name = await opened.enter_async_context(_with_broker(settings, stop))
         if isinstance(broker, MemoryBroker):
             await _recover(ledger, is_alone=settings.database_url != configured_url)
@@ -67,7 +68,7 @@ async def _run_roles(ledger: Ledger, broker: Broker, stop: asyncio.Event, lines:
     registry = load_registry(settings.worker_apps)
     catalogue = load_catalogue(settings.worker_apps)
     await put_declared(ledger, registry, origin=Origin(actor="up"))
-    worker = Worker(ledger, broker, registry)
+    worker = Worker(ledger, broker, registry, instruments=ledger.instruments)
     derived = asyncio.Event()
     roles = (
         Relay(ledger, broker).run(),

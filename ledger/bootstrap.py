@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
@@ -21,12 +21,14 @@ from ledger.errors import (
     StopAskedError,
     StoreUnavailableError,
 )
+from ledger.instruments import Instruments, open_instruments
 from ledger.migrate import migrate
 from ledger.payloads.vault import PayloadVault, open_vault
 from ledger.queues.policies import QueuePolicies, stored_policies
 from ledger.settings import Settings
 from ledger.store.connection import Database, open_database
 from ledger.store.postgres import PostgresEventStore, open_store
+from ledger.telemetry import Role
 
 log = structlog.get_logger()
 
@@ -49,11 +51,12 @@ class Ledger:
     clock: LedgerClock
     policies: QueuePolicies
     vault: PayloadVault
+    instruments: Instruments = field(default_factory=Instruments)
 
 
 @asynccontextmanager
-async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
-    """Open the ledger in the database of the settings.
+async def open_ledger(settings: Settings, *, role: Role | None = None) -> AsyncIterator[Ledger]:
+    """Open the ledger in the database of the settings, and the instruments of the role.
 
     Raises:
         ConfigurationError: DATABASE_URL is not set, and no embedded Postgres runs; or tasks are to be erasable
@@ -61,8 +64,9 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         StoreUnavailableError: the database is out of reach.
     """
     async with (
+        open_instruments(settings, role=role) as instruments,
         open_database(settings, required_database_url(settings)) as database,
-        open_store(database, settings) as store,
+        open_store(database, settings, instruments.measures) as store,
     ):
         clock = LedgerClock()
         await synchronise(clock, store)
@@ -76,6 +80,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
                 commands=TaskCommands(store, clock, policies, vault),
                 clock=clock,
                 policies=policies,
+                instruments=instruments,
                 vault=vault,
             )
         finally:
@@ -99,7 +104,9 @@ def required_database_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def open_ledger_when_ready(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Ledger]:
+async def open_ledger_when_ready(
+    settings: Settings, stop: asyncio.Event, *, role: Role | None = None
+) -> AsyncIterator[Ledger]:
     """Open the ledger as soon as the database answers and has this release's schema.
 
     A process that starts with its database waits for it, up to LEDGER_STARTUP_WAIT_SECONDS.
@@ -111,7 +118,7 @@ async def open_ledger_when_ready(settings: Settings, stop: asyncio.Event) -> Asy
         StopAskedError: `stop` was set meanwhile.
     """
     await _patiently(lambda: _require_schema(settings), settings.startup_wait_seconds, stop, what="database")
-    async with open_ledger(settings) as ledger:
+    async with open_ledger(settings, role=role) as ledger:
         yield ledger
 
 

@@ -25,6 +25,7 @@ from ledger.broker.port import Broker, OutgoingMessage
 from ledger.errors import BrokerRefusedError, InvalidValueError
 from ledger.messages import outgoing, position_of, without_data
 from ledger.store.records import RecordedEvent
+from ledger.traces import trace_fields
 
 log = structlog.get_logger()
 
@@ -41,17 +42,20 @@ class EncodedBatch:
         positions: where each event stands in the log.
         messages: the messages, in order.
         owners: the index of each message's event.
+        traceparents: the trace context of each message's event.
     """
 
     positions: Sequence[int]
     messages: Sequence[OutgoingMessage]
     owners: Sequence[int]
+    traceparents: Sequence[str | None]
 
     @classmethod
     async def of(cls, events: Sequence[RecordedEvent]) -> Self:
         """Encode a batch, letting others run in between; what cannot be encoded is logged and left out."""
         messages: list[OutgoingMessage] = []
         owners: list[int] = []
+        traceparents: list[str | None] = []
         turn_bytes = 0
         for index, event in enumerate(events):
             message = _encoded(event)
@@ -59,11 +63,12 @@ class EncodedBatch:
                 continue
             messages.append(message)
             owners.append(index)
+            traceparents.append(event.traceparent)
             turn_bytes += len(message.body)
             if turn_bytes >= _TURN_BYTES:
                 turn_bytes = 0
                 await asyncio.sleep(0)
-        return cls([event.position for event in events], messages, owners)
+        return cls([event.position for event in events], messages, owners, traceparents)
 
 
 class EventPublisher:
@@ -131,5 +136,11 @@ def _encoded(event: RecordedEvent) -> OutgoingMessage | None:
     try:
         return outgoing(event)
     except Exception:  # whatever it is about this event, the ones behind it must not wait for it
-        log.exception("relay.event_unencodable", position=event.position, event_id=event.event_id, type=event.type)
+        log.exception(
+            "relay.event_unencodable",
+            position=event.position,
+            event_id=event.event_id,
+            type=event.type,
+            **trace_fields(event.traceparent),
+        )
         return None

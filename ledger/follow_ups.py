@@ -131,9 +131,7 @@ class FollowUps:
         standings = await standings_of(
             self._ledger.database, {parent for task in waiting for parent in task.after}
         )
-        decided = await asyncio.gather(
-            *(self._decide(task, streams[task.id][0].correlation_id, standings) for task in waiting)
-        )
+        decided = await asyncio.gather(*(self._decide(task, streams[task.id], standings) for task in waiting))
         later = self._ledger.clock.now() + timedelta(seconds=_UNDECIDABLE_SECONDS)
         undecidable = [task_id for task_id, task in tasks.items() if task is None]
         return {
@@ -142,7 +140,9 @@ class FollowUps:
             **{task.id: verdict for task, verdict in zip(waiting, decided, strict=True)},
         }
 
-    async def _decide(self, task: Task, correlation_id: str, standings: Mapping[UUID, Standing]) -> _Verdict:
+    async def _decide(
+        self, task: Task, stream: Sequence[RecordedEvent], standings: Mapping[UUID, Standing]
+    ) -> _Verdict:
         now = self._ledger.clock.now()
         cause = follow_up(task, standings, now=now)
         if cause is None:
@@ -152,7 +152,7 @@ class FollowUps:
         hold = self._ledger.policies.hold_of_new(task.queue)
         if task.ready and hold is not None:
             task.hold_back(reason=hold, now=now)
-        origin = Origin(actor=ACTOR, correlation_id=correlation_id, causation_id=cause)
+        origin = Origin(actor=ACTOR, causation_id=cause).within(stream)
         expected_version, events = encode_pending(task, origin=origin)
         try:
             await self._ledger.store.append(task.id, events, expected_version=expected_version)

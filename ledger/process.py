@@ -29,7 +29,7 @@ from ledger.errors import (
     TaskNotFoundError,
     TaskStateError,
 )
-from ledger.telemetry import configure_logging
+from ledger.logs import configure_logging
 from ledger.webhooks.errors import WebhookDeliveryNotFoundError, WebhookNotFoundError, WebhookStateError
 from ledger.workers.errors import WorkerNotFoundError, WorkerStateError
 

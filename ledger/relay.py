@@ -11,6 +11,7 @@ move the checkpoint. An event that can never be published does not hold up all o
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -26,6 +27,7 @@ from ledger.leader import leading, still_leads, while_leading
 from ledger.outage import Outage
 from ledger.store.records import RecordedEvent
 from ledger.subscription import Subscription, subscribe
+from ledger.telemetry import CONFIRM_SECONDS, EVENTS_PUBLISHED, LEADER
 
 log = structlog.get_logger()
 
@@ -43,6 +45,9 @@ class Relay:
         self._ledger = ledger
         self._batch_size = min(_FIRST_BATCH_SIZE, ledger.settings.relay_batch_size_max)
         self._publisher = EventPublisher(broker)
+        self._measures = ledger.instruments.measures
+        self._measures.set(LEADER, 0, ROLE)
+        self._traces = ledger.instruments.traces
         self._position = 0  # the last one known, for the log lines of an outage
         self._outage = Outage(ROLE, retry_seconds_max=ledger.settings.broker_retry_seconds_max)
 
@@ -65,6 +70,10 @@ class Relay:
                 await self._outage.wait(error, position=self._position)
 
     async def _lead(self, connection: asyncpg.Connection) -> None:
+        with self._measures.leading(ROLE):
+            await self._publish_all(connection)
+
+    async def _publish_all(self, connection: asyncpg.Connection) -> None:
         async with self._subscription() as subscription:
             checkpoint = await Checkpoint.read(connection, ROLE)
             if not self._outage.is_on:
@@ -85,7 +94,7 @@ class Relay:
         try:
             while (batch := await ahead).positions:
                 ahead = self._read_ahead(subscription, batch.positions[-1])
-                taken = await self._publisher.publish(batch)
+                taken = await self._publish(batch)
                 await checkpoint.advance(batch.positions[taken - 1])
                 self._position = checkpoint.position
                 published += taken
@@ -95,6 +104,16 @@ class Relay:
         finally:
             await _drop(ahead)
         return published
+
+    async def _publish(self, batch: EncodedBatch) -> int:
+        began, began_ns = time.monotonic(), time.time_ns()
+        taken = await self._publisher.publish(batch)
+        self._measures.observe(CONFIRM_SECONDS, time.monotonic() - began)
+        self._measures.count(EVENTS_PUBLISHED, by=taken)
+        if self._traces is not None:
+            messages = bisect_left(batch.owners, taken)
+            self._traces.published(batch.messages[:messages], batch.traceparents[:messages], began_ns=began_ns)
+        return taken
 
     def _read_ahead(self, subscription: Subscription, position: int) -> "asyncio.Task[EncodedBatch]":
         return asyncio.create_task(self._read(subscription, position))

@@ -7,21 +7,24 @@ import structlog
 from ledger.bootstrap import open_broker, open_broker_when_ready, open_ledger, open_ledger_when_ready
 from ledger.dead_letters.collector import Collector
 from ledger.errors import LedgerError
+from ledger.logs import configure_logging
+from ledger.metrics_listener import serving_metrics
 from ledger.process import running_until
 from ledger.relay import Relay
 from ledger.scheduler import Scheduler
 from ledger.settings import Settings, load_settings
-from ledger.telemetry import configure_logging
+from ledger.telemetry import Role
 
 log = structlog.get_logger()
 
 
 async def run_relay(stop: asyncio.Event, *, database_url: str | None, rabbitmq_url: str | None) -> None:
     """Run the relay, and beside it the collector of dead letters, until `stop` is set."""
-    settings = start_up(load_settings(database_url=database_url, rabbitmq_url=rabbitmq_url), role="relay")
+    settings = start_up(load_settings(database_url=database_url, rabbitmq_url=rabbitmq_url), role=Role.RELAY)
     async with (
-        open_ledger_when_ready(settings, stop) as ledger,
+        open_ledger_when_ready(settings, stop, role=Role.RELAY) as ledger,
         open_broker_when_ready(settings, stop) as broker,
+        serving_metrics(ledger, role=Role.RELAY, broker=broker),
         running_until(stop, Relay(ledger, broker).run(), Collector(ledger, broker).run()),
     ):
         log.info("relay.started")
@@ -30,8 +33,12 @@ async def run_relay(stop: asyncio.Event, *, database_url: str | None, rabbitmq_u
 
 async def run_scheduler(stop: asyncio.Event, *, database_url: str | None) -> None:
     """Run the scheduler, with the sweeper and the reconciler, until `stop` is set."""
-    settings = start_up(load_settings(database_url=database_url), role="scheduler")
-    async with open_ledger_when_ready(settings, stop) as ledger, running_until(stop, Scheduler(ledger).run()):
+    settings = start_up(load_settings(database_url=database_url), role=Role.SCHEDULER)
+    async with (
+        open_ledger_when_ready(settings, stop, role=Role.SCHEDULER) as ledger,
+        serving_metrics(ledger, role=Role.SCHEDULER),
+        running_until(stop, Scheduler(ledger).run()),
+    ):
         log.info("scheduler.started")
     log.info("scheduler.stopped")
 
@@ -58,5 +65,5 @@ async def unreachable() -> list[str]:
 def start_up(settings: Settings, *, role: str) -> Settings:
     """Configure what a whole process shares, and return the settings."""
     configure_logging(log_format=settings.log_format, level=settings.log_level)
-    structlog.contextvars.bind_contextvars(role=role)
+    structlog.contextvars.bind_contextvars(role=str(role))
     return settings

@@ -33,6 +33,7 @@ from ledger.seals.sealer import Sealer, seal_interval_seconds
 from ledger.settings import Settings
 from ledger.spent_keys import SpentKeys
 from ledger.sweeper import Sweeper
+from ledger.telemetry import LEADER
 from ledger.webhooks.dispatcher import Dispatcher
 
 log = structlog.get_logger()
@@ -69,6 +70,8 @@ class Scheduler:
     def __init__(self, ledger: Ledger) -> None:
         settings = ledger.settings
         self._ledger = ledger
+        self._measures = ledger.instruments.measures
+        self._measures.set(LEADER, 0, ROLE)
         self._outage = Outage(ROLE, retry_seconds_max=settings.broker_retry_seconds_max)
         self._sweeper = Sweeper(ledger)
         self._admitter = Admitter(ledger)
@@ -118,12 +121,13 @@ class Scheduler:
         if not self._outage.is_on:
             log.info("scheduler.leading")
         chores = (*self._chores, Chore("probe", _PROBE_SECONDS, probe))
-        await together(
-            self._keep_on("admit", self._admitter.run),
-            self._keep_on("follow_ups", self._follow_ups.run),
-            self._keep_on("webhooks", self._webhooks.run),
-            *(self._repeat(chore) for chore in chores),
-        )
+        with self._measures.leading(ROLE):
+            await together(
+                self._keep_on("admit", self._admitter.run),
+                self._keep_on("follow_ups", self._follow_ups.run),
+                self._keep_on("webhooks", self._webhooks.run),
+                *(self._repeat(chore) for chore in chores),
+            )
 
     async def _keep_on(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         trouble = self._trouble(name)

@@ -93,6 +93,18 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=_default_data_dir)
     log_format: str = Field("console", pattern="^(console|json)$")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    metrics_host: str = Field("127.0.0.1", min_length=1, max_length=255)
+    metrics_port: int = Field(0, ge=0, le=65535)
+    metrics_cache_seconds: float = Field(10.0, ge=5, le=300)
+    metrics_timeout_seconds: float = Field(2.0, ge=0.1, le=60)
+    metrics_names_max: int = Field(100, ge=1, le=10_000)
+    traces: str = Field("off", pattern="^(off|console)$")
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s@]+$",  # credentials belong in OTEL_EXPORTER_OTLP_HEADERS
+        max_length=2000,
+        validation_alias=AliasChoices("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    )
     shutdown_grace_seconds: float = Field(25.0, ge=0, le=3600)
 
     startup_wait_seconds: float = Field(60.0, ge=0, le=3600)
@@ -238,7 +250,7 @@ def _shown(name: str, value: object) -> object:
 
 _SECRET_PARAMETER = re.compile(r"((?:^|&)(?:ssl)?password=)[^&]*", re.IGNORECASE)
 
-_SECRETS = ("admin_key",)  # what is wrong with them is said without them
+_SECRETS = ("admin_key", "otlp_endpoint")  # what is wrong with them is said without them
 _BOUNDS = {
     "greater_than_equal": ("at least {ge}", "ge"),
     "less_than_equal": ("at most {le}", "le"),

@@ -13,9 +13,11 @@ import typer
 from pydantic import JsonValue
 
 from ledger.bootstrap import open_ledger, open_ledger_when_ready
+from ledger.metrics_listener import serving_metrics
 from ledger.process import ExitCode, running_until
 from ledger.roles import start_up
 from ledger.settings import Settings, load_settings
+from ledger.telemetry import Role
 from projections.catalogue import load_catalogue
 from projections.conductor import Conductor
 from projections.progress import Phase, Progress
@@ -36,10 +38,11 @@ Apps = Sequence[str] | None
 
 async def run_projector(stop: asyncio.Event, *, database_url: str | None, apps: Apps) -> None:
     """Run the projector until `stop` is set."""
-    settings = start_up(_settings(database_url, apps), role="projector")
+    settings = start_up(_settings(database_url, apps), role=Role.PROJECTOR)
     catalogue = load_catalogue(settings.worker_apps)
     async with (
-        open_ledger_when_ready(settings, stop) as ledger,
+        open_ledger_when_ready(settings, stop, role=Role.PROJECTOR) as ledger,
+        serving_metrics(ledger, role=Role.PROJECTOR),
         running_until(stop, Projector(ledger, catalogue.projections).run(), Conductor(ledger, catalogue).run()),
     ):
         log.info("projector.started", projections=list(catalogue.names))

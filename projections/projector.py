@@ -15,6 +15,7 @@ from ledger.leader import together
 from ledger.outage import Outage
 from ledger.queries import query
 from ledger.subscription import Subscription, subscribe
+from ledger.telemetry import EVENTS_FOLDED
 from projections.batch import fold_next_batch
 from projections.errors import FoldFailedError, ReadModelMissingError, ReadModelVersionError
 from projections.generation import LIVE, make_missing_live
@@ -142,6 +143,8 @@ class Projector:
             batch = await fold_next_batch(
                 connection, projection, LIVE, horizon=horizon, events_max=self._batch_size_max
             )
+        if batch.events:
+            self._ledger.instruments.measures.count(EVENTS_FOLDED, projection.name, by=batch.events)
         return batch.events
 
     async def _bring_up_to_date(

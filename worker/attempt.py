@@ -10,10 +10,11 @@ from worker.completion import Completion
 from worker.context import TaskContext
 from worker.endings import Ending, Raised, Stopped
 from worker.execution import Execution
-from worker.outcomes import Budget, Failure, Outcome, hopeless, outcome_of
+from worker.outcomes import Budget, Failure, Outcome, Success, hopeless, outcome_of
 from worker.progress import Progress
 from worker.registry import Handler
 from worker.runs import CoroutineRun, ProcessRun, Run, ThreadRun
+from worker.watch import Watch
 from worker.workshop import Workshop
 
 log = structlog.get_logger()
@@ -22,8 +23,9 @@ log = structlog.get_logger()
 class Attempt:
     """One attempt that this worker was permitted to run."""
 
-    def __init__(self, claim: Claim, workshop: Workshop) -> None:
+    def __init__(self, claim: Claim, workshop: Workshop, watch: Watch) -> None:
         self.claim = claim
+        self._watch = watch
         self._workshop = workshop
         self._execution: Execution | None = None
         self._progress: Progress | None = None
@@ -33,6 +35,12 @@ class Attempt:
 
     async def run(self) -> None:
         """Run the handler and record the outcome; returns when the outcome is in the ledger, or was refused."""
+        try:
+            await self._run()
+        finally:
+            self._watch.ended()
+
+    async def _run(self) -> None:
         task = self.claim.task
         if self.claim.locked is not None:
             await self._record(outcome_of(Raised(self.claim.locked), task, self._budget))
@@ -46,6 +54,7 @@ class Attempt:
         try:
             ending = await self._execution.ending()
         finally:
+            self._watch.ran()
             if self._progress is not None:
                 self._progress.close()
         await self._settle(ending)
@@ -101,7 +110,9 @@ class Attempt:
             report=self._progress.report if self._progress is not None else None,
             completion=self._completion,
         )
-        return Execution(self._run_of(handler, context), context, timeout_seconds=self._budget.timeout_seconds)
+        with self._watch.running():
+            run = self._run_of(handler, context)
+        return Execution(run, context, timeout_seconds=self._budget.timeout_seconds)
 
     def _run_of(self, handler: Handler, context: TaskContext) -> Run:
         value, workshop = self.claim.task.input, self._workshop
@@ -125,8 +136,11 @@ class Attempt:
         if completion is None:
             await self._record(self._outcome_of(ending))
         elif completion.refused is not None:
+            self._watch.judged(None)
             await self._keep(completion.refused)
-        elif not completion.is_committed:
+        elif completion.is_committed:
+            self._watch.judged(Success(None))
+        else:
             outcome = self._outcome_of(completion.judge(ending))
             await self._record(outcome, is_in_doubt=completion.is_in_doubt)
 
@@ -136,6 +150,7 @@ class Attempt:
 
     async def _record(self, outcome: Outcome, *, is_in_doubt: bool = False) -> None:
         task = self.claim.task
+        self._watch.judged(outcome)
         if isinstance(outcome, Failure):
             log.info(
                 "attempt.failed",

@@ -27,6 +27,7 @@ class Job:
 
     Attributes:
         log_context: what stands in every line of the worker's log.
+        traceparent: the span that the handler runs under; None where nothing is traced.
     """
 
     address: Address
@@ -39,6 +40,7 @@ class Job:
     deadline: datetime
     result_bytes_max: int
     log_context: dict[str, str]
+    traceparent: str | None = None
 
     def context(self, report: Report) -> TaskContext:
         """Return the attempt as the handler sees it."""

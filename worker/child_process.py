@@ -119,6 +119,8 @@ class ChildProcess:
             "apps": settings.worker_apps,
             "log_format": settings.log_format,
             "log_level": settings.log_level,
+            "otlp_endpoint": settings.otlp_endpoint,
+            "traces": settings.traces,
         }
         return json.dumps(hello).encode()  # unlike orjson it takes a path that is no valid text
 

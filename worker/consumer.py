@@ -7,39 +7,33 @@ store's group commit sends them as a few statements.
 """
 
 import asyncio
-import os
-import socket
 import time
 from contextlib import suppress
-from typing import Protocol
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 
 from ledger.broker.port import Broker, Delivery
-from ledger.clock import LedgerClock
 from ledger.errors import (
     BrokerUnavailableError,
-    ConfigurationError,
     LedgerError,
     MalformedMessageError,
     UnknownEventTypeError,
 )
+from ledger.instruments import Instruments
 from ledger.messages import incoming
-from ledger.payloads.vault import PayloadVault
-from ledger.queues.policies import QueuePolicies
-from ledger.settings import Settings
-from ledger.store.connection import Database
-from ledger.store.port import EventStore
+from ledger.telemetry import DELIVERIES, WORKER_SLOTS
 from worker.attempt import Attempt
 from worker.claims import Claims
-from worker.heartbeat import Heartbeat
+from worker.heartbeat import Duties, Heartbeat
 from worker.payload_keys import PayloadKeys
 from worker.registry import Registry
-from worker.roster import Member, PostgresRoster, Roster, RunningAttempt
+from worker.roster import Roster, RunningAttempt
 from worker.store_outage import StoreOutage
 from worker.taking import Taking
 from worker.under_way import UnderWay
+from worker.watch import Watch
+from worker.worker_ledger import WorkerLedger, member_of, roster_of
 from worker.workshop import furnished
 
 log = structlog.get_logger()
@@ -50,48 +44,28 @@ _INTERRUPT_SECONDS_MAX = 5.0
 _LEAVE_SECONDS_MAX = 3.0
 
 
-class WorkerLedger(Protocol):
-    """The ledger as a worker needs it; `ledger.bootstrap.Ledger` is one."""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings."""
-
-    @property
-    def store(self) -> EventStore:
-        """The event store."""
-
-    @property
-    def clock(self) -> LedgerClock:
-        """The clock, which the heartbeat sets."""
-
-    @property
-    def policies(self) -> QueuePolicies:
-        """What is set for the queues."""
-
-    @property
-    def vault(self) -> PayloadVault:
-        """The keys of erasable tasks."""
-
-    @property
-    def database(self) -> Database | None:
-        """The database that holds the roster, unless the worker is given another one."""
-
-
 class Worker:
     """One incarnation of a worker: run it once.
 
     Args:
         roster: where it says that it lives; the ledger's database if absent.
+        instruments: what it tells of itself with; nobody asks if absent.
     """
 
     def __init__(
-        self, ledger: WorkerLedger, broker: Broker, registry: Registry, *, roster: Roster | None = None
+        self,
+        ledger: WorkerLedger,
+        broker: Broker,
+        registry: Registry,
+        *,
+        roster: Roster | None = None,
+        instruments: Instruments | None = None,
     ) -> None:
         settings = ledger.settings
+        self._instruments = instruments or Instruments()
         self._broker = broker
         self._settings = settings
-        self._member = _member_of(settings)
+        self._member = member_of(settings)
         self._slots = asyncio.Semaphore(settings.worker_concurrency)
         self._claiming: UnderWay[Delivery, asyncio.Task[None]] = UnderWay()
         self._running: UnderWay[tuple[UUID, int], Attempt] = UnderWay()
@@ -116,12 +90,13 @@ class Worker:
             registry=registry,
             outage=self._outage,
         )
-        self._roster = roster or _roster_of(ledger, self._member)
+        self._roster = roster or roster_of(ledger, self._member)
         self._taking = Taking(self._take)
+        duties = Duties(running=self._running_attempts, cancel=self._cancel, taking=self._taking)
         self._heartbeat = Heartbeat(
-            self._roster, ledger.clock, settings, running=self._running_attempts, cancel=self._cancel,
-            taking=self._taking,
-        )  # fmt: skip
+            self._roster, ledger.clock, settings, duties, measures=self._instruments.measures
+        )
+        self._instruments.measures.read_from(WORKER_SLOTS, self._slots_read)
 
     @property
     def worker_id(self) -> UUID:
@@ -211,23 +186,30 @@ class Worker:
             attempt = await self._claim(delivery.body)
         except (MalformedMessageError, UnknownEventTypeError) as error:
             log.warning("delivery.rejected", message_id=delivery.message_id, reason=str(error))
-            await delivery.reject(str(error))
+            await self._reject(delivery, str(error))
         except Exception as error:
             # Whatever is wrong with the message, it must not come again and again.
             log.exception("delivery.rejected", message_id=delivery.message_id)
-            await delivery.reject(f"{type(error).__name__}: {error}")
+            await self._reject(delivery, f"{type(error).__name__}: {error}")
         else:
             with suppress(BrokerUnavailableError):  # then it comes again, as a stale hint
                 await delivery.ack()
             return attempt
         return None
 
+    async def _reject(self, delivery: Delivery, reason: str) -> None:
+        self._instruments.measures.count(DELIVERIES, delivery.queue, "rejected")
+        await delivery.reject(reason)
+
     async def _claim(self, body: bytes) -> Attempt | None:
-        claim = await self._claims.claim(incoming(body))
-        if claim is None:
-            return None
-        claim = await self._keys.unlocked(claim)
-        attempt = Attempt(claim, self._workshop)
+        watch = Watch(self._instruments, incoming(body))
+        with watch.claiming():
+            claim = await self._claims.claim(watch.hint)
+            watch.claimed(claim)
+            if claim is None:
+                return None
+            claim = await self._keys.unlocked(claim)
+        attempt = Attempt(claim, self._workshop, watch)
         self._running.add((claim.task.id, claim.attempt), attempt)
         return attempt
 
@@ -273,6 +255,9 @@ class Worker:
         await self._roster.close()
         log.info("worker.stopped", worker_id=str(self.worker_id))
 
+    def _slots_read(self) -> list[tuple[tuple[str, ...], float]]:
+        return [(("busy",), len(self._running)), (("max",), self._settings.worker_concurrency)]
+
     def _running_attempts(self) -> list[RunningAttempt]:
         return [RunningAttempt(attempt.claim.task.id, attempt.claim.version) for attempt in self._running.values()]
 
@@ -280,19 +265,3 @@ class Worker:
         for attempt in tuple(self._running.values()):
             if attempt.claim.task.id == task_id:
                 attempt.cancel()
-
-
-def _member_of(settings: Settings) -> Member:
-    return Member(
-        worker_id=uuid4(),
-        name=settings.worker_name or f"{socket.gethostname()}:{os.getpid()}",
-        queues=tuple(dict.fromkeys(settings.worker_queues)),
-        capacity=settings.worker_concurrency,
-    )
-
-
-def _roster_of(ledger: WorkerLedger, member: Member) -> Roster:
-    if ledger.database is None:
-        raise ConfigurationError("a worker without a database needs a roster of its own")
-    # A beat that hangs is a beat that failed, long before the lease is over.
-    return PostgresRoster(ledger.database, member, beat_seconds_max=ledger.settings.lease_seconds / 3)

@@ -3,20 +3,38 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
 from ledger.clock import LedgerClock
 from ledger.errors import LedgerError
+from ledger.measures import Measures
 from ledger.outage import Outage
 from ledger.settings import Settings
+from ledger.telemetry import HEARTBEATS
 from worker.roster import Roster, RunningAttempt
 from worker.taking import Taking
 
 log = structlog.get_logger()
 
 _LATE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duties:
+    """What a beat asks of the worker, and what it tells it.
+
+    Attributes:
+        running: asked at every beat for the attempts that are under way.
+        cancel: called with each task that somebody wants cancelled, at every beat anew.
+        taking: told at every beat whether to take anything new.
+    """
+
+    running: Callable[[], list[RunningAttempt]]
+    cancel: Callable[[UUID], None]
+    taking: Taking
 
 
 class Heartbeat:
@@ -26,9 +44,7 @@ class Heartbeat:
     it must not begin anything new until a beat succeeds.
 
     Args:
-        running: asked at every beat for the attempts that are under way.
-        cancel: called with each task that somebody wants cancelled, at every beat anew.
-        taking: told at every beat whether to take anything new.
+        measures: where the beats are counted.
     """
 
     def __init__(
@@ -36,19 +52,19 @@ class Heartbeat:
         roster: Roster,
         clock: LedgerClock,
         settings: Settings,
+        duties: Duties,
         *,
-        running: Callable[[], list[RunningAttempt]],
-        cancel: Callable[[UUID], None],
-        taking: Taking,
+        measures: Measures,
     ) -> None:
+        self._measures = measures
         self._roster = roster
         self._clock = clock
         self._interval_seconds = settings.heartbeat_seconds
         self._lease_seconds = settings.lease_seconds
         self._outage = Outage("heartbeat", retry_seconds_max=settings.heartbeat_seconds)
-        self._running = running
-        self._cancel = cancel
-        self._taking = taking
+        self._running = duties.running
+        self._cancel = duties.cancel
+        self._taking = duties.taking
         self._beaten = asyncio.Event()
         self._believed_until = float("-inf")
 
@@ -83,12 +99,14 @@ class Heartbeat:
             try:
                 await self.run_once()
             except LedgerError as error:
+                self._measures.count(HEARTBEATS, "failed")
                 if was_believed and not self.is_believed:
                     log.warning("heartbeat.lease_lost", lease_seconds=self._lease_seconds, reason=str(error))
                     was_believed = False
                 await self._outage.wait(error)
             else:
                 self._outage.end()
+                self._measures.count(HEARTBEATS, "answered")
                 was_believed = True
                 await self._pause()
 

@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cache, partial
 from queue import SimpleQueue
 from typing import Any
@@ -13,8 +13,11 @@ from typing import Any
 import orjson
 import structlog
 
+from ledger.instruments import open_traces
 from ledger.jsonvalue import storable_text
-from ledger.telemetry import configure_logging
+from ledger.logs import configure_logging
+from ledger.telemetry import Role
+from ledger.traces import Traces
 from worker.child import receive_frame, send_frame
 from worker.child_messages import Job, decode_job, encode_answer
 from worker.context import TaskContext
@@ -37,6 +40,7 @@ class Isolated:
         self._current: Job | None = None
         self._sending = threading.Lock()
         self._is_ready = False
+        self._traces: Traces | None = None
 
     def run(self) -> None:
         """Work until the worker closes the connection."""
@@ -78,11 +82,14 @@ class Isolated:
         with self._sending:
             self._current = None
             send_frame(self._connection, answer)
+        if self._traces is not None:
+            self._traces.flush()  # the next job may never come, and a process that idles is killed
 
     def _call_handler(self, job: Job, context: TaskContext) -> Returned | Raised:
         try:
             self._prepare()
-            return Returned(_handler_at(job.address, job.kind).call(job.input, context))
+            with nullcontext() if self._traces is None else self._traces.under(job.traceparent):
+                return Returned(_handler_at(job.address, job.kind).call(job.input, context))
         except BaseException as error:  # noqa: BLE001 - a handler's SystemExit ends its attempt
             return Raised(error)
 
@@ -90,6 +97,7 @@ class Isolated:
         # With the first job, so that what an app raises is an error that somebody reads.
         if not self._is_ready:
             load_registry(self._settings["apps"])
+            self._traces = open_traces(self._settings["otlp_endpoint"], self._settings["traces"], role=Role.WORKER)
             self._is_ready = True
 
     def _report(self, job: Job, fraction: float, message: str) -> None:

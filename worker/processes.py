@@ -7,6 +7,7 @@ import structlog
 from pydantic import JsonValue
 
 from ledger.settings import Settings
+from ledger.traces import HANDLER_TRACEPARENT
 from worker.child_messages import Job
 from worker.child_process import ChildProcess
 from worker.context import TaskContext
@@ -47,6 +48,7 @@ class Processes:
             deadline=context.deadline,
             result_bytes_max=self._settings.result_bytes_max,
             log_context={name: str(value) for name, value in structlog.contextvars.get_contextvars().items()},
+            traceparent=HANDLER_TRACEPARENT.get(),
         )
 
     def take(self) -> ChildProcess:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -55,8 +55,7 @@ class BatchRoutes:
         nothing is recorded; `errors` has what is wrong with each of them, and `error_count` how many errors there
         are. An item may wait for tasks by their ids, and for other items by their `ref`.
         """
-        origin = _origin(request)
-        with self._taking():
+        with self._taking(), self._traced(_origin(request)) as origin:
             body = await self._body(request)
             batch = Batch(self._ledger, self._intake, origin=origin)
             drafts = await batch.read(self._items(request, body))
@@ -67,6 +66,10 @@ class BatchRoutes:
             HTTPStatus.ACCEPTED,
             headers={POSITION_HEADER: str(max(receipt.position for receipt in receipts))},
         )
+
+    def _traced(self, origin: Origin) -> AbstractContextManager[Origin]:
+        traces = self._ledger.instruments.traces
+        return nullcontext(origin) if traces is None else traces.submitting(origin)
 
     @contextmanager
     def _taking(self) -> Iterator[None]:

@@ -13,8 +13,9 @@ from api.origin import origin_of
 from api.schemas import Submission
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError
+from ledger.specification import TaskSpecification
 from ledger.store.keys import IdempotencyKey
-from ledger.store.records import Appended
+from ledger.store.records import Appended, Origin
 
 PATH = "/tasks"
 POSITION_HEADER = "Ledger-Position"
@@ -32,6 +33,7 @@ class SubmitEndpoint:
         self._settings = ledger.settings
         self._commands = ledger.commands
         self._intake = Intake(ledger)
+        self._traces = ledger.instruments.traces
 
     def route(self) -> Route:
         """Return the route; it has to stand before any other that has the path."""
@@ -43,14 +45,20 @@ class SubmitEndpoint:
         key = idempotency_key_of(scope["headers"])
         body = await read_body(scope, receive, bytes_max=self._settings.body_bytes_max)
         try:
-            appended = await self._commands.submit(
-                self._intake.specification(parse_body(Submission, body), body),
-                origin=origin,
-                idempotency_key=None if key is None else _key_of(scope, key, body),
-            )
+            specification = self._intake.specification(parse_body(Submission, body), body)
+            once = None if key is None else _key_of(scope, key, body)
+            appended = await self._submit(specification, origin, once)
         except InvalidValueError as error:
             raise InvalidRequestError(Part.BODY, str(error)) from error
         await _accept(send, appended, prefix=scope.get("root_path", ""))
+
+    async def _submit(
+        self, specification: TaskSpecification, origin: Origin, key: IdempotencyKey | None
+    ) -> Appended:
+        if self._traces is None:
+            return await self._commands.submit(specification, origin=origin, idempotency_key=key)
+        with self._traces.submitting(origin, queue=specification.queue, kind=specification.kind) as traced:
+            return await self._commands.submit(specification, origin=traced, idempotency_key=key)
 
 
 def _key_of(scope: Scope, key: str, body: bytes) -> IdempotencyKey:

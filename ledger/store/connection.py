@@ -88,6 +88,11 @@ class Database:
         finally:
             await _close_pool(pool)
 
+    def use(self) -> dict[str, int]:
+        """Return how many connections of the pool are busy and idle, and how many it may have at most."""
+        size, idle = self._pool.get_size(), self._pool.get_idle_size()
+        return {"busy": size - idle, "idle": idle, "max": self._pool.get_max_size()}
+
     async def ping(self) -> None:
         """Return when the database answers; raises StoreUnavailableError when it does not, in time."""
         seconds_max = self._settings.connect_timeout_seconds

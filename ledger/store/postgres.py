@@ -1,5 +1,6 @@
 """The Postgres adapter of the event store: asyncpg, group commit, and a wake-up that never rides in an append."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -9,8 +10,10 @@ from uuid import UUID
 import asyncpg
 
 from ledger.errors import StoreRefusedError, WrongExpectedVersionError
+from ledger.measures import Measures
 from ledger.queries import query
 from ledger.settings import Settings
+from ledger.store.append_measures import AppendMeasures
 from ledger.store.archived import refuse_archived
 from ledger.store.batcher import AppendBatcher, AppendRequest
 from ledger.store.connection import Database, translated
@@ -28,8 +31,9 @@ from ledger.store.signals import Doorbell, listening
 class PostgresEventStore:
     """The ledger in Postgres; made by `open_store`."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, measures: Measures | None = None) -> None:
         self._database = database
+        self._appends = AppendMeasures(measures or Measures())
         self._settings = settings
         self._doorbell = Doorbell(self._notify)
         self._batcher = AppendBatcher(
@@ -83,11 +87,13 @@ class PostgresEventStore:
         """Append in one transaction, a few statements long, or inside the caller's."""
         check_appends(streams)
         statements = await statements_of(streams, self._settings)
+        began = time.monotonic()
         try:
             if connection is None:
                 async with self._database.connection() as own, own.transaction():
                     receipts = await append_all_in(own, statements)
                 self._doorbell.ring()
+                self._appends.note(streams, receipts, began=began)
             else:
                 async with enlisted(connection):
                     receipts = await append_all_in(connection, statements)
@@ -113,11 +119,13 @@ class PostgresEventStore:
             async with enlisted(connection):
                 return await append_once_in(connection, stream, once)
         size = sum(len(event.data) for event in events)
+        began = time.monotonic()
         async with self._gate.passed(size), self._database.connection() as own, own.transaction():
             await own.execute(query("bound_keyed_append"))
             receipt = await append_once_in(own, stream, once)
         if not (receipt.replayed or receipt.existing):
             self._doorbell.ring()
+            self._appends.note([stream], {task_id: receipt}, began=began)
         return receipt
 
     async def read_stream(
@@ -184,6 +192,7 @@ class PostgresEventStore:
                 write.data,
                 write.occurred_at,
             )
+        self._appends.note_stale_write()
 
     async def read_stale_writes(self, task_id: UUID, *, limit: int = 1000) -> list[StaleWrite]:
         """Return the refused writes of one task."""
@@ -204,6 +213,7 @@ class PostgresEventStore:
         await self._doorbell.close()
 
     async def _append_batch(self, batch: Sequence[AppendRequest]) -> dict[UUID, Appended]:
+        began = time.monotonic()
         try:
             async with self._database.connection() as connection:
                 rows = await connection.fetch(query("append_events"), *columns_of(batch))
@@ -213,7 +223,9 @@ class PostgresEventStore:
             raise
         if rows:
             self._doorbell.ring()
-        return {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
+        receipts = {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
+        self._appends.note(batch, receipts, began=began)
+        return receipts
 
     async def _conflict(self, streams: Sequence[StreamAppend]) -> WrongExpectedVersionError:
         heads = await self.heads([stream.task_id for stream in streams])
@@ -230,9 +242,11 @@ class PostgresEventStore:
 
 
 @asynccontextmanager
-async def open_store(database: Database, settings: Settings) -> AsyncIterator[PostgresEventStore]:
+async def open_store(
+    database: Database, settings: Settings, measures: Measures | None = None
+) -> AsyncIterator[PostgresEventStore]:
     """Open the store, and close it with every append answered."""
-    store = PostgresEventStore(database, settings)
+    store = PostgresEventStore(database, settings, measures)
     try:
         yield store
     finally:

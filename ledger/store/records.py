@@ -24,8 +24,15 @@ class Origin:
     traceparent: str | None = None
 
     def within(self, stream: Sequence["RecordedEvent"]) -> "Origin":
-        """Return it in the story that a stream of at least one event belongs to, unless it has one of its own."""
-        return self if self.correlation_id else replace(self, correlation_id=stream[0].correlation_id)
+        """Return it in the story and the trace of a stream of at least one event, unless it has its own."""
+        if self.correlation_id and self.traceparent:
+            return self
+        traced = (event.traceparent for event in reversed(stream) if event.traceparent)
+        return replace(
+            self,
+            correlation_id=self.correlation_id or stream[0].correlation_id,
+            traceparent=self.traceparent or next(traced, None),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from ledger.bootstrap import Ledger
 from ledger.history.search import LogSearch
 from ledger.queries import query
 from ledger.store.records import RecordedEvent
+from ledger.telemetry import WEBHOOK_DELIVERIES
 from ledger.webhooks.endpoint import Webhook, WebhookState
 from ledger.webhooks.message import WebhookMessage, message_of
 from ledger.webhooks.retry import Answer, setback_of
@@ -94,10 +95,12 @@ class Lane:
         message = message_of(events, is_batch=webhook.definition.batch_max > 1)
         timestamp = int(self._ledger.clock.now().timestamp())
         answer = await self._sender.send(webhook.definition.url, message, page.secrets, timestamp=timestamp)
+        outcome = "delivered" if answer.is_success else "failed"
+        self._ledger.instruments.measures.count(WEBHOOK_DELIVERIES, outcome)
         note = DeliveryNote(
             webhook=self._name, kind="event", message_id=message.id, events=len(events),
             positions=(events[0].position, events[-1].position),
-            outcome="delivered" if answer.is_success else "failed",
+            outcome=outcome,
             attempt=webhook.failures + 1, answer=answer,
         )  # fmt: skip
         async with self._ledger.database.connection() as connection, connection.transaction():

@@ -75,6 +75,7 @@ ROUTES = {
     "/tasks/{task_id}/retry": {"post"},
     "/health": {"get"},
     "/health/ready": {"get"},
+    "/metrics": {"get"},
     "/archives": {"get"},
     "/erasures": {"post"},
     "/erasures/{order_id}": {"get"},
