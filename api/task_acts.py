@@ -64,17 +64,18 @@ async def run_list(asked: Mapping[str, object], *, limit: int, database_url: str
     async with _opened(database_url) as ledger:
         if chosen.as_of is None:
             found = await TaskReader(ledger).list(chosen, below=None, limit=limit + 1)
+            page, has_more = found[:limit], len(found) > limit
         else:
-            found = await LedgerPast(ledger).list(chosen, as_of=chosen.as_of, below=None, limit=limit + 1)
-    page = found[:limit]
+            then = await LedgerPast(ledger).list(chosen, as_of=chosen.as_of, below=None, limit=limit)
+            page, has_more = then.tasks, then.below is not None
     if as_json:
-        _print_json({"tasks": page, "has_more": len(found) > limit})
+        _print_json({"tasks": page, "has_more": has_more})
         return
     for one in page:
         typer.echo(f"{one.task_id}  {timestamp(one.created_at)}  {one.status:<9}  {one.queue}  {one.kind}")
     if not page:
         typer.echo("no tasks")
-    elif len(found) > limit:
+    elif has_more:
         typer.echo(f"… and more: the newest {limit} are shown")
 
 

@@ -7,6 +7,7 @@ from api.dashboard.views.operations import dead_letters, queues, schedules, subm
 from api.dashboard.views.overview import overview
 from api.dashboard.views.past import past
 from api.dashboard.views.projections import projections
+from api.dashboard.views.roles import bulk_acts, relay, workers
 from api.dashboard.views.tasks import task, tasks
 
 PAGES = (
@@ -18,6 +19,9 @@ PAGES = (
     Page("/failures", "Failures", "failures.html", failures),
     Page("/failures/{failure_id}", None, "failure.html", failure),
     Page("/queues", "Queues", "queues.html", queues),
+    Page("/workers", "Workers", "workers.html", workers),
+    Page("/relay", "Relay and broker", "relay.html", relay),
+    Page("/bulk-acts", "Bulk acts", "bulk_acts.html", bulk_acts),
     Page("/schedules", "Schedules", "schedules.html", schedules),
     Page("/dead-letters", "Dead letters", "dead_letters.html", dead_letters),
     Page("/projections", "Projections", "projections.html", projections),

@@ -46,6 +46,7 @@ async function act(form) {
 
 function outcome(answer) {
   if (answer.dry_run) return `There are ${answer.count}.`;
+  if (answer.bulk_id) return `Asked for: ${answer.count} will follow.`;
   if (answer.count !== undefined) return `Recorded: ${answer.count} will follow.`;
   return answer.state === "queued" ? "Asked for: it begins within seconds." : "Done.";
 }

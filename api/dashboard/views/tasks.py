@@ -24,6 +24,7 @@ async def tasks(visit: Visit) -> Mapping[str, Any]:
         "counts": await visit.find("/ledger", {"as_of": query.get("as_of")}),
         "statuses": STATUSES,
         "wanted": several["status"],
+        "bulk_filter": _bulk_filter(asked, several),
     }
 
 
@@ -47,6 +48,16 @@ async def task(visit: Visit) -> Mapping[str, Any]:
         "explained": await visit.find(f"{path}/explain"),
         "timeline": timeline_of(history, is_open=row["status"] in ("PENDING", "RUNNING")),
     }
+
+
+def _bulk_filter(asked: Mapping[str, Any], several: Mapping[str, Sequence[str]]) -> Mapping[str, Any] | None:
+    # What a bulk act is asked to act upon: what the page shows, unless that is the past, or everything.
+    if asked["as_of"]:
+        return None
+    names = ("kind", "queue", "created_after", "created_before")
+    found = {name: asked[name] for name in names if asked[name]}
+    found |= {name: values for name, values in (("status", several["status"]), ("tags", several["tag"])) if values}
+    return found or None
 
 
 def _version(text: str | None, last: int) -> int:
