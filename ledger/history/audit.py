@@ -34,6 +34,7 @@ class AuditSource(StrEnum):
     SCHEDULE_CHANGES = "schedule_changes"
     DEAD_LETTER_ACTS = "dead_letter_acts"
     WEBHOOK_CHANGES = "webhook_changes"
+    WORKER_CHANGES = "worker_changes"
     KEY_CHANGES = "key_changes"
     PROJECTION_RUNS = "projection_runs"
     ERASURE_ORDERS = "erasure_orders"
@@ -56,6 +57,7 @@ ACTS: Mapping[AuditSource, Sequence[str]] = {
         *("created", "changed", "paused", "resumed", "skipped", "rotated"),
         *("failing", "gone", "removed"),
     ),
+    AuditSource.WORKER_CHANGES: ("draining", "resumed"),
     AuditSource.KEY_CHANGES: ("created", "rotated", "revoked"),
     AuditSource.PROJECTION_RUNS: ("rebuild", "verify", "reset"),
     AuditSource.ERASURE_ORDERS: ("ordered",),

@@ -135,6 +135,10 @@ SELECT id, place_id, act, subject, kind, queue, task_id, data, actor, reason, re
                definition, actor, reason, recorded_at
           FROM ledger.webhook_changes
         UNION ALL
+        SELECT 'worker_changes', id::text, lpad(to_hex(id), 32, '0')::uuid, change, worker_id::text, NULL, NULL, NULL,
+               '{}'::jsonb, actor, reason, recorded_at
+          FROM ledger.worker_changes
+        UNION ALL
         SELECT 'key_changes', id::text, lpad(to_hex(id), 32, '0')::uuid, change, name, NULL, NULL, NULL,
                jsonb_build_object('scopes', scopes), actor, reason, recorded_at
           FROM ledger.api_key_changes

@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from api.cli import app
 from ledger.settings import Settings, environment_name
+from ledger.telemetry import metrics_table
 from tests.integration.api_given import opened_api
 from tests.integration.given import caught_up
 
@@ -54,6 +55,10 @@ def test_each_setting_in_the_documents_is_one() -> None:
     for name in DOCUMENTS:
         named = set(re.findall(r"\bLEDGER_[A-Z_]+[A-Z]\b", _text(name)))
         assert named - known - of_tests_and_clients == set(), name
+
+
+def test_the_table_of_metrics_is_that_of_the_code() -> None:
+    assert metrics_table() in _text("OPERATIONS.md")
 
 
 async def test_each_request_in_the_readme_is_answered_as_it_stands(database_url: str) -> None:
