@@ -256,7 +256,7 @@ async def test_every_event_says_who_did_it_why_in_which_story_and_when(
         ("task.retried", "client"),
     ]
     assert [event["causation_id"] for event in events] == [None, f"{task_id}:1", f"{task_id}:2", None]
-    assert [event["traceparent"] for event in events] == [traceparent, None, None, traceparent]
+    assert [event["traceparent"] for event in events] == [traceparent] * 4
     assert {event["correlation_id"] for event in events} == {"story"}
     assert (events[2]["data"]["cause"], events[3]["data"]["reason"]) == ("error", "repaired")
     assert all(event["occurred_at"] and event["recorded_at"] for event in events)
