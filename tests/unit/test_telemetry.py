@@ -77,13 +77,13 @@ def test_what_a_library_logs_is_such_an_object_too(capsys: pytest.CaptureFixture
     try:
         _fail("of a library")
     except ValueError:
-        logging.getLogger("asyncio").exception("Task exception was never %s", "retrieved")
-    logging.getLogger("asyncio").info("not worth a line")
+        logging.getLogger("a_library").exception("Task exception was never %s", "retrieved")
+    logging.getLogger("a_library").info("not worth a line")
 
     (line,) = capsys.readouterr().err.splitlines()
     written = json.loads(line)
     assert (written["event"], written["logger"], written["role"], written["level"]) == (
-        "Task exception was never retrieved", "asyncio", "api", "error",
+        "Task exception was never retrieved", "a_library", "api", "error",
     )  # fmt: skip
     assert "of a library" in written["exception"]
 
