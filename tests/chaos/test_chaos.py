@@ -250,7 +250,7 @@ async def test_messages_and_binding_that_are_lost_are_made_good(system: ChaoticS
 
 
 async def test_zombie_that_wakes_up_late_is_refused_and_its_writes_are_shown(system: ChaoticSystem) -> None:
-    tasks = await submit(system, 20, seconds=2.0)
+    tasks = await submit(system, 20, seconds=5.0)  # longer than it may take to freeze one
     await until(system, tasks, "RUNNING")
 
     await freeze_worker(system, Dose(freeze_seconds=LEASE_SECONDS + 2.0))
