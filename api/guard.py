@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.caller import Caller, let_in
+from api.caller import Caller, caller_of, let_in
 from api.errors import ForeignPageError, NotAuthenticatedError, NotPermittedError
 from api.local_names import is_local_name
 from api.needed_scope import SAFE_METHODS, needed_scope
@@ -28,7 +28,7 @@ LOGIN_PATH = "/ui/login"
 SESSION_COOKIE = "taskledger_session"
 FORM_TOKEN_HEADER = "X-Form-Token"  # noqa: S105 - its name, not its value
 
-_ADMIN_KEY_ACTOR = "key:LEDGER_ADMIN_KEY"
+_ADMIN_KEY_NAME = "LEDGER_ADMIN_KEY"
 
 
 class Access:
@@ -72,9 +72,12 @@ class Access:
         if await self.is_open():
             self._check_name(headers)
             return
-        caller = await self._caller(headers)
+        known = caller_of(scope)  # what a page asks for is asked by whoever was let in to look at it
+        caller = known or await self._caller(headers)
         if not caller.may(needed):
             raise NotPermittedError(needed=needed, scopes=sorted(caller.scopes))
+        if known is not None:
+            return
         if caller.form_token is not None and method not in SAFE_METHODS:
             _check_form(caller.form_token, headers)
         if caller.rate_max is not None:
@@ -84,7 +87,7 @@ class Access:
     async def holder_of(self, token: str) -> ApiKey | None:
         """Return the key that somebody presents, the one of LEDGER_ADMIN_KEY too."""
         if self._admin_digest is not None and compare_digest(digest_of(token), self._admin_digest):
-            return ApiKey(name=_ADMIN_KEY_ACTOR.removeprefix("key:"), scopes=frozenset({AccessScope.ADMIN}))
+            return ApiKey(name=_ADMIN_KEY_NAME, scopes=frozenset({AccessScope.ADMIN}))
         return await self._keyring.find(token)
 
     async def _caller(self, headers: Headers) -> Caller:

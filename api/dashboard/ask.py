@@ -11,7 +11,9 @@ import orjson
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message
 
-_PASSED_ON = (b"authorization", b"cookie", b"host", b"x-correlation-id")
+from api.caller import caller_of, let_in
+
+_PASSED_ON = (b"host", b"x-correlation-id")
 
 Parameters = Mapping[str, str | int | Sequence[str] | None]
 
@@ -67,7 +69,7 @@ class Visit:
     def _scope(self, path: str, query: str) -> dict[str, Any]:
         asked = self.request.scope
         kept = ("type", "asgi", "http_version", "scheme", "server", "client", "state")
-        return {
+        scope: dict[str, Any] = {
             **{name: asked[name] for name in kept if name in asked},
             "method": "GET",
             "path": path,
@@ -76,6 +78,10 @@ class Visit:
             "query_string": query.encode(),
             "headers": [header for header in asked["headers"] if header[0] in _PASSED_ON],
         }
+        caller = caller_of(asked)
+        if caller is not None:
+            let_in(scope, caller)
+        return scope
 
 
 def _given(parameters: Parameters) -> Iterator[tuple[str, str]]:

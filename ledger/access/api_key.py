@@ -50,10 +50,6 @@ class ApiKey:
         """Who acts when it is used, as events name them."""
         return f"key:{self.name}"
 
-    def may(self, scope: Scope) -> bool:
-        """Say whether its holder may do what needs this scope."""
-        return scope in self.scopes or Scope.ADMIN in self.scopes
-
     def is_good(self, now: datetime) -> bool:
         """Say whether it is neither revoked nor over."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)

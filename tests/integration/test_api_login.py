@@ -117,6 +117,16 @@ async def test_a_session_ends_by_logout_with_its_key_and_in_time(
     assert (by_logout, in_time, good, with_its_key) == (401, 401, 200, 401)
 
 
+async def test_a_page_counts_once_however_much_it_asks_for(ledger: Ledger) -> None:
+    key = ApiKey(name="slow", scopes=frozenset({Scope.READ}), rate_max=1)
+    header = {"Authorization": f"Bearer {await create_key(ledger.database, key, actor='cli:test')}"}
+    async with client_of(ledger) as client:
+        page = await client.get("/ui/queues", headers={**PAGE, **header})
+        again = await client.get("/ui/queues", headers={**PAGE, **header})
+
+    assert (page.status_code, again.status_code) == (200, 429)
+
+
 async def test_the_database_keeps_no_cookie(ledger: Ledger, client: httpx.AsyncClient, token: str) -> None:
     session = (await log_in(client, token)).cookies[SESSION_COOKIE]
 
