@@ -30,12 +30,14 @@ class Move:
 
 def counts_before(after: Iterable[Count], moves: Iterable[Move]) -> list[Count]:
     """Return the counts from which these moves led to those after."""
-    return _moved(after, moves, direction=-1)
-
-
-def counts_after(before: Iterable[Count], moves: Iterable[Move]) -> list[Count]:
-    """Return the counts to which these moves led from those before."""
-    return _moved(before, moves, direction=1)
+    tasks: Counter[tuple[str, str, str]] = Counter()
+    for count in after:
+        tasks[count.status, count.queue, count.kind] += count.tasks
+    for move in moves:
+        tasks[move.became, move.queue, move.kind] -= move.tasks
+        if move.was is not None:
+            tasks[move.was, move.queue, move.kind] += move.tasks
+    return [Count(*group, count) for group, count in tasks.items() if count]
 
 
 def count_body(counts: Sequence[Count]) -> dict[str, object]:
@@ -61,17 +63,6 @@ def move_body(moves: Sequence[Move]) -> dict[str, object]:
             for (was, became), count in sorted(moved.items(), key=lambda move: (move[0][0] or "", move[0][1]))
         ],
     }
-
-
-def _moved(counts: Iterable[Count], moves: Iterable[Move], *, direction: int) -> list[Count]:
-    tasks: Counter[tuple[str, str, str]] = Counter()
-    for count in counts:
-        tasks[count.status, count.queue, count.kind] += count.tasks
-    for move in moves:
-        tasks[move.became, move.queue, move.kind] += direction * move.tasks
-        if move.was is not None:
-            tasks[move.was, move.queue, move.kind] -= direction * move.tasks
-    return [Count(*group, count) for group, count in tasks.items() if count]
 
 
 def _by_status(counts: Iterable[Count]) -> Mapping[str, int]:
