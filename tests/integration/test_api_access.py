@@ -1,6 +1,5 @@
 """Who is let in: everybody while there is no key, and the holders of good keys from the first one on."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -15,17 +14,6 @@ from tests.integration.api_given import assert_problem, client_of, opened_api, s
 from tests.integration.given import execute, fetch
 
 ADMIN_KEY = "an-admin-key-of-at-least-32-characters"
-
-
-@pytest.fixture
-async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClient]]:
-    async with opened_api(database_url) as api:
-        yield api
-
-
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
 
 
 async def made(ledger: Ledger, name: str = "shop", *scopes: Scope, rate_max: int | None = None) -> dict[str, str]:

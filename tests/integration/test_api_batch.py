@@ -23,16 +23,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 def lines(items: Sequence[object]) -> bytes:
     return "\n".join(json.dumps(item) for item in items).encode()
 

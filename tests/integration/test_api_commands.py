@@ -1,6 +1,5 @@
 """POST /tasks/{id}/cancel and /retry: what a task's state allows is done, the rest is a conflict."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import httpx
@@ -8,23 +7,7 @@ import pytest
 
 from ledger.bootstrap import Ledger
 from ledger.store.records import Origin
-from tests.integration.api_given import UNKNOWN_ID, assert_problem, opened_api, submitted
-
-
-@pytest.fixture
-async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClient]]:
-    async with opened_api(database_url) as api:
-        yield api
-
-
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
+from tests.integration.api_given import UNKNOWN_ID, assert_problem, submitted
 
 
 async def test_a_pending_task_is_cancelled_at_once(client: httpx.AsyncClient, ledger: Ledger) -> None:

@@ -22,16 +22,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_without_dead_letters_the_list_is_empty(client: httpx.AsyncClient) -> None:
     assert (await client.get("/dead-letters")).json() == {"dead_letters": [], "next_cursor": None}
 

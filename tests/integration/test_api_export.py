@@ -32,16 +32,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_lines_of_json_are_what_the_log_shows(ledger: Ledger, client: httpx.AsyncClient) -> None:
     await execute(ledger, APPEND, 480, 10)
     await submitted(client, input={"ü": ["\n", "\u2028", 1.5]})

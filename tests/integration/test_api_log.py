@@ -31,16 +31,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_empty_log_is_searched_up_to_nowhere(client: httpx.AsyncClient) -> None:
     assert await _page(client) == {"events": [], "next_after": 0, "horizon": 0, "archived": []}
     assert await _page(client, after=7) == {"events": [], "next_after": 7, "horizon": 0, "archived": []}

@@ -29,16 +29,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 @pytest.mark.parametrize("view", ["", "/status"])
 async def test_a_change_is_answered_at_once_however_far_behind_the_read_model_is(
     client: httpx.AsyncClient, ledger: Ledger, view: str

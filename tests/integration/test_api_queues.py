@@ -30,16 +30,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_a_queue_that_nobody_has_used_is_open_and_empty(client: httpx.AsyncClient) -> None:
     assert (await client.get("/queues/mail")).json() == {
         "name": "mail", "state": "open", "paused_at": None, "ready": 0, "waiting": 0,

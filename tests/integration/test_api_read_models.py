@@ -32,16 +32,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_a_timeline_is_the_same_from_the_stream_and_from_the_read_model(
     client: httpx.AsyncClient, ledger: Ledger
 ) -> None:

@@ -22,16 +22,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_a_schedule_is_made_shown_replaced_and_listed(client: httpx.AsyncClient) -> None:
     made = await client.put(NIGHTLY, json={"cron": "30 2 * * *", "time_zone": "Europe/Berlin", "reason": "new"})
     again = await client.put(NIGHTLY, json={"cron": "30 2 * * *", "time_zone": "Europe/Berlin"})

@@ -34,16 +34,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_a_task_is_streamed_from_its_beginning_and_on(client: httpx.AsyncClient, ledger: Ledger) -> None:
     await submitted(client)
     task_id = await submitted(client)

@@ -25,16 +25,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_a_submit_is_answered_as_the_seed_does_and_says_where_the_task_is(client: httpx.AsyncClient) -> None:
     response = await client.post("/tasks", content=b'{"input":"hello"}')
 

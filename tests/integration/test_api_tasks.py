@@ -31,16 +31,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_a_task_without_a_read_model_has_a_status_in_the_seeds_shape(client: httpx.AsyncClient) -> None:
     task_id = await submitted(client, input={"n": 1})
 

@@ -22,16 +22,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
 
 
 @pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
-@pytest.fixture
 async def roster(ledger: Ledger) -> AsyncIterator[PostgresRoster]:
     async with AsyncExitStack() as stack:
         yield await _enrolled(ledger, stack, "crunch-7")

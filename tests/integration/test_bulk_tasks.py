@@ -29,16 +29,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_a_dry_run_says_how_many_and_which_and_does_nothing(
     client: httpx.AsyncClient, ledger: Ledger
 ) -> None:

@@ -1,7 +1,6 @@
 """The dashboard without any script: its pages are whole, keep their filters, and are safe to look at."""
 
 import re
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import httpx
@@ -14,26 +13,10 @@ from ledger.store.records import Origin
 from ledger.task_words import Cause, TaskError
 from projections.projector import Projector
 from projections.shipped import SHIPPED
-from tests.integration.api_given import UNKNOWN_ID, opened_api
+from tests.integration.api_given import UNKNOWN_ID
 from tests.integration.given import caught_up, execute, started, submitted
 
 ATTACK = '<script>alert("x")</script>'
-
-
-@pytest.fixture
-async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClient]]:
-    async with opened_api(database_url) as api:
-        yield api
-
-
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
 
 
 async def failed(ledger: Ledger, task_id: UUID, *, message: str) -> None:

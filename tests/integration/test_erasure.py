@@ -47,16 +47,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def surfaces(client: httpx.AsyncClient, task_id: UUID) -> dict[str, str]:
     """Return what each read of the API says of a task and of the log."""
     begin = "2026-01-01T00:00:00Z"

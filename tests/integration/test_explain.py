@@ -26,16 +26,6 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_what_holds_a_ready_task_up_is_told_in_the_order_in_which_it_is_overcome(
     client: httpx.AsyncClient, ledger: Ledger
 ) -> None:

@@ -1,6 +1,5 @@
 """GET /tasks/{id}/explain of what a queue holds back: who paused it, which limit is full, who comes first."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 
 import httpx
@@ -9,25 +8,9 @@ import pytest
 from ledger.bootstrap import Ledger
 from ledger.queues.admitter import Admitter
 from ledger.task_words import HoldReason
-from tests.integration.api_given import opened_api, submitted
+from tests.integration.api_given import submitted
 from tests.integration.given import caught_up, execute
 from tests.integration.queues_given import held, permit
-
-
-@pytest.fixture
-async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClient]]:
-    async with opened_api(database_url) as api:
-        yield api
-
-
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
 
 
 async def test_a_paused_task_says_who_paused_its_queue_and_why(client: httpx.AsyncClient, ledger: Ledger) -> None:

@@ -47,16 +47,6 @@ async def api(empty_database_url: str) -> AsyncIterator[tuple[Ledger, httpx.Asyn
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_every_task_of_an_older_release_is_what_it_was(ledger: Ledger, client: httpx.AsyncClient) -> None:
     await _with_the_read_model_of_this_release(ledger)
 

@@ -58,16 +58,6 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[tuple[Ledger, 
         yield api
 
 
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
-
-
 async def test_projections_are_listed_and_shown_as_they_stand(ledger: Ledger, client: httpx.AsyncClient) -> None:
     await submitted(ledger, 3)
     await caught_up(ledger)

@@ -4,34 +4,16 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
 import httpx
-import pytest
 from uuid_utils.compat import uuid7
 
 from ledger.bootstrap import Ledger
 from ledger.queries import query
-from tests.integration.api_given import opened_api, submitted
+from tests.integration.api_given import submitted
 from tests.integration.given import caught_up, execute, fetch, started
-
-
-@pytest.fixture
-async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClient]]:
-    async with opened_api(database_url) as api:
-        yield api
-
-
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
 
 
 async def test_without_tasks_and_workers_there_is_no_queue(client: httpx.AsyncClient) -> None:

@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx
-import pytest
 from typer.testing import CliRunner
 
 from api.cli import app
@@ -18,7 +17,7 @@ from ledger.process import ExitCode
 from ledger.store.records import Origin, RecordedEvent, StaleWrite
 from ledger.task import Task
 from ledger.task_words import Cause, TaskError
-from tests.integration.api_given import UNKNOWN_ID, assert_problem, opened_api
+from tests.integration.api_given import UNKNOWN_ID, assert_problem
 from tests.integration.given import caught_up, started, submitted
 
 LEAST = timedelta(microseconds=1)
@@ -39,22 +38,6 @@ BAD_INTERVALS = {
     f"from={PAST}&to=2999-01-01T00:00:00Z": "to must be at most 2",
     f"from={PAST}&until={PAST}": "unknown field: until",
 }
-
-
-@pytest.fixture
-async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClient]]:
-    async with opened_api(database_url) as api:
-        yield api
-
-
-@pytest.fixture
-def ledger(api: tuple[Ledger, httpx.AsyncClient]) -> Ledger:
-    return api[0]
-
-
-@pytest.fixture
-def client(api: tuple[Ledger, httpx.AsyncClient]) -> httpx.AsyncClient:
-    return api[1]
 
 
 async def test_a_task_is_shown_as_each_event_left_it_until_the_next(
