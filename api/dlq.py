@@ -1,8 +1,6 @@
 """`taskledger dlq …`: dead letters on a terminal."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import typer
@@ -13,45 +11,26 @@ from api.dead_letter_shapes import LetterFilter
 from api.dead_letters import LetterShelf, sample_of, taken_body
 from api.json_response import timestamp, to_json
 from api.origin import terminal_actor
+from api.terminal import Ask, opened, print_json
 from api.validation import sentence_of
-from ledger.bootstrap import Ledger, open_ledger
 from ledger.bulk_acts.bulk_act import BulkAct, BulkOrder
 from ledger.bulk_acts.commands import BulkActs
-from ledger.dead_letters.acts import DeadLetterActs, Intent
+from ledger.dead_letters.acts import DeadLetterActs
 from ledger.dead_letters.letters import TOP, Act, DeadLetterFilter, ListedLetter
 from ledger.dead_letters.reader import DeadLetterReader
 from ledger.errors import ConfigurationError
-from ledger.roles import start_up
-from ledger.settings import load_settings
-from ledger.store.records import Origin
 
 _REASON_CHARS_MAX = 80
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """An act as it was asked for; `rate` and `limit` count for what a filter finds."""
-
-    act: str
-    asked: Mapping[str, object]
-    rate: int
-    limit: int | None
-    reason: str
-
-    @property
-    def intent(self) -> Intent:
-        """Who acts, and why."""
-        return Intent(reason=self.reason, origin=Origin(actor=terminal_actor()))
 
 
 async def run_list(asked: Mapping[str, object], *, limit: int, database_url: str | None, as_json: bool) -> None:
     """Print a line for each dead letter, or one JSON object."""
     letters = _letters(asked)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="dlq") as ledger:
         found = await DeadLetterReader(ledger).page(letters, below=TOP, limit=limit + 1)
     page = found[:limit]
     if as_json:
-        _print_json({"dead_letters": page, "has_more": len(found) > limit})
+        print_json({"dead_letters": page, "has_more": len(found) > limit})
         return
     _print_letters(page)
     if not page:
@@ -62,10 +41,10 @@ async def run_list(asked: Mapping[str, object], *, limit: int, database_url: str
 
 async def run_show(letter_id: UUID, *, database_url: str | None, as_json: bool) -> None:
     """Print everything that is known about a dead letter."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="dlq") as ledger:
         shown = await LetterShelf(ledger).show(letter_id)
     if as_json:
-        _print_json(shown)
+        print_json(shown)
         return
     for name, value in shown.items():
         if isinstance(value, str):
@@ -79,7 +58,7 @@ async def run_show(letter_id: UUID, *, database_url: str | None, as_json: bool) 
 
 async def run_act(letter_id: UUID, ask: Ask, *, database_url: str | None, as_json: bool) -> None:
     """Redrive or discard one dead letter."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="dlq") as ledger:
         taken = await DeadLetterActs(ledger).act(Act(ask.act), letter_id, ask.intent)
     _print(taken_body(taken), f"{letter_id} {ask.act}", as_json=as_json)
 
@@ -87,11 +66,11 @@ async def run_act(letter_id: UUID, ask: Ask, *, database_url: str | None, as_jso
 async def run_sample(ask: Ask, *, database_url: str | None, as_json: bool) -> None:
     """Print how many dead letters a filter finds, and the newest of them."""
     letters = _letters(ask.asked)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="dlq") as ledger:
         reader = DeadLetterReader(ledger)
         found = await sample_of(reader, letters, limit=ask.limit)
     if as_json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
         return
     _print_letters(found.sample)
     typer.echo(f"{found.count} found, nothing {ask.act}: this is a dry run")
@@ -106,7 +85,7 @@ async def run_bulk_act(ask: Ask, *, database_url: str | None, as_json: bool) -> 
         rate_per_s=ask.rate,
         limit=ask.limit,
     )
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="dlq") as ledger:
         bulk = await BulkActs(ledger).begin(order)
     pace = f"at most {bulk.rate_per_s} a second"
     line = f"{bulk.found} found, to be {bulk.act} by the scheduler, {pace}: {bulk.bulk_id}"
@@ -115,22 +94,16 @@ async def run_bulk_act(ask: Ask, *, database_url: str | None, as_json: bool) -> 
 
 async def run_progress(bulk_id: UUID, *, database_url: str | None, as_json: bool) -> None:
     """Print how far a bulk act has come."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="dlq") as ledger:
         bulk = await BulkActs(ledger).find(bulk_id)
     _print(bulk_act_body(bulk), _standing(bulk), as_json=as_json)
 
 
 async def run_cancel(bulk_id: UUID, *, database_url: str | None, as_json: bool) -> None:
     """Stop a bulk act."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="dlq") as ledger:
         bulk = await BulkActs(ledger).cancel(bulk_id, actor=terminal_actor())
     _print(bulk_act_body(bulk), _standing(bulk), as_json=as_json)
-
-
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="dlq")) as ledger:
-        yield ledger
 
 
 def _letters(asked: Mapping[str, object]) -> DeadLetterFilter:
@@ -154,10 +127,6 @@ def _print_letters(letters: Sequence[ListedLetter]) -> None:
 
 def _print(body: Mapping[str, object], line: str, *, as_json: bool) -> None:
     if as_json:
-        _print_json(body)
+        print_json(body)
     else:
         typer.echo(line)
-
-
-def _print_json(body: Mapping[str, object]) -> None:
-    typer.echo(to_json(dict(body)).decode())

@@ -114,7 +114,8 @@ def cancel(bulk_id: BulkId, *, database_url: DatabaseUrl = None, as_json: AsJson
 def _act(
     act: str, letter_id: UUID | None, given: Mapping[str, Any], database_url: str | None, *, as_json: bool
 ) -> None:
-    from api.dlq import Ask, run_act, run_bulk_act, run_sample  # noqa: PLC0415 - keeps `--help` fast
+    from api.dlq import run_act, run_bulk_act, run_sample  # noqa: PLC0415 - keeps `--help` fast
+    from api.terminal import Ask  # noqa: PLC0415 - keeps `--help` fast
 
     ask = Ask(act=act, asked=given["asked"], rate=given["rate"], limit=given.get("limit"), reason=given["reason"])
     is_bulk = bool(ask.asked) or given["everything"] or given["dry_run"] or ask.limit is not None

@@ -1,7 +1,6 @@
 """What `taskledger erase …` and `taskledger erasure …` do."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from uuid import UUID
 
 import typer
@@ -10,20 +9,18 @@ from pydantic import ValidationError
 from api.erasure_shapes import ErasureRequest, erasure_body
 from api.json_response import to_json
 from api.origin import terminal_actor
+from api.terminal import opened
 from api.validation import sentence_of
-from ledger.bootstrap import Ledger, open_ledger
 from ledger.errors import ConfigurationError
 from ledger.payloads.erasure import Erasure
 from ledger.payloads.orders import ErasureOrder, ErasureOrders
 from ledger.payloads.rewrapping import rewrap
-from ledger.roles import start_up
-from ledger.settings import load_settings
 from ledger.store.records import Origin
 
 
 async def run_erase(task_id: UUID, *, reason: str, database_url: str | None, as_json: bool) -> None:
     """Erase one task and say so."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="erasure") as ledger:
         decided = await Erasure(ledger).erase(task_id, reason=reason, origin=Origin(actor=terminal_actor()))
     was = "erased" if decided.appended else "erased already"
     body = {"task_id": task_id, "status": decided.task.status, "version": decided.task.version}
@@ -36,7 +33,7 @@ async def run_erase_tag(tag: str, *, reason: str, dry_run: bool, database_url: s
         asked = ErasureRequest(tag=tag, reason=reason, dry_run=dry_run)
     except ValidationError as error:
         raise ConfigurationError(sentence_of(error.errors(include_url=False))) from error
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="erasure") as ledger:
         orders = ErasureOrders(ledger)
         if dry_run:
             count = await orders.count(asked.tag)
@@ -50,22 +47,16 @@ async def run_erase_tag(tag: str, *, reason: str, dry_run: bool, database_url: s
 
 async def run_show(order_id: UUID, *, database_url: str | None, as_json: bool) -> None:
     """Print how far an erasure by tag has come."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="erasure") as ledger:
         order = await ErasureOrders(ledger).find(order_id)
     _print(erasure_body(order), _standing(order), as_json=as_json)
 
 
 async def run_rewrap(*, database_url: str | None, as_json: bool) -> None:
     """Wrap every key under the newest secret."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="erasure") as ledger:
         count = await rewrap(ledger)
     _print({"rewrapped": count}, f"{count} keys rewrapped", as_json=as_json)
-
-
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="erasure")) as ledger:
-        yield ledger
 
 
 def _standing(order: ErasureOrder) -> str:

@@ -1,8 +1,8 @@
 """What `taskledger task history`, `events …` and `audit` do: the history on a terminal."""
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 from uuid import UUID
@@ -15,16 +15,14 @@ from api.export import Export
 from api.history_shapes import AuditQuery, Events, ExportQuery
 from api.json_response import timestamp, to_json
 from api.routes.tasks import event_body
+from api.terminal import opened
 from api.validation import sentence_of
-from ledger.bootstrap import Ledger, open_ledger
 from ledger.dead_letters.letters import Place
 from ledger.errors import ConfigurationError, TaskNotFoundError
 from ledger.history.audit import Audit, AuditEntry, AuditFilter, AuditPage, AuditSource, reason_of
 from ledger.history.follower import follow
 from ledger.history.search import EventFilter, LogSearch, Stretch
 from ledger.payloads.opening import Opening
-from ledger.roles import start_up
-from ledger.settings import load_settings
 from ledger.store.records import RecordedEvent
 
 _PAGE = 500
@@ -34,7 +32,7 @@ Asked = TypeVar("Asked", bound=BaseModel)
 
 async def run_history(task_id: UUID, *, database_url: str | None, as_json: bool) -> None:
     """Print a line for each event of a task, oldest first, or one JSON object."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="history") as ledger:
         events = await Opening(ledger.vault).events(await ledger.store.read_stream(task_id))
     if not events:
         raise TaskNotFoundError(task_id)
@@ -49,7 +47,7 @@ async def run_tail(
 ) -> None:
     """Print the last events, or all after a position, and then each as it is appended; one JSON object a line."""
     asked = _checked(Events, given)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="history") as ledger:
         search = LogSearch(ledger)
         opening = Opening(ledger.vault)
         horizon = await search.horizon()
@@ -74,7 +72,7 @@ async def run_export(
 ) -> None:
     """Write the log, up to where it is complete now, to a file or to standard output; say how much it was."""
     asked = _checked(ExportQuery, given)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="history") as ledger:
         search = LogSearch(ledger)
         horizon = await search.horizon()
         stretch = await search.stretch(asked.events(), after=asked.after, upto=horizon)
@@ -101,7 +99,7 @@ async def run_audit(given: Mapping[str, object], *, limit: int, database_url: st
     """Print a line for each entry that is found, or one JSON object."""
     query = _checked(AuditQuery, given)
     asked = query.asked()
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="history") as ledger:
         found, has_more = await _entries(Audit(ledger), asked, limit=limit)
         entries = await opened_entries(Opening(ledger.vault), found)
     if as_json:
@@ -189,9 +187,3 @@ def _written(output: Path | None) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             unfinished.unlink()
-
-
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="history")) as ledger:
-        yield ledger

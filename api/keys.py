@@ -7,6 +7,7 @@ import typer
 
 from api.json_response import to_json
 from api.origin import terminal_actor
+from api.terminal import print_json
 from ledger.access.api_key import ApiKey, scopes_of
 from ledger.access.commands import check_expiry, create_key, list_keys, revoke_key, rotate_key
 from ledger.bootstrap import open_ledger
@@ -57,7 +58,7 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
     async with open_ledger(load_settings(database_url=database_url)) as ledger:
         keys = await list_keys(ledger.database)
     if as_json:
-        typer.echo(to_json({"keys": [_shown(key) for key in keys]}).decode())
+        print_json({"keys": [_shown(key) for key in keys]})
         return
     for key in keys:
         used = "never used" if key.last_used_at is None else f"used {key.last_used_at:%Y-%m-%d %H:%M}Z"
@@ -68,7 +69,7 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
 
 def _print_token(name: str, token: str, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(to_json({"name": name, "key": token}).decode())
+        print_json({"name": name, "key": token})
         return
     typer.echo(token)
     typer.echo("it is not kept and cannot be shown again", err=True)

@@ -1,7 +1,6 @@
 """What `taskledger task show|diff` and `taskledger ledger …` do: the past on a terminal."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from uuid import UUID
 
 import typer
@@ -12,16 +11,14 @@ from api.ledger_past import LedgerPast
 from api.read_model import TaskReader
 from api.routes.tasks import task_body
 from api.task_past import TaskPast, TaskThen
-from ledger.bootstrap import Ledger, open_ledger
+from api.terminal import opened, print_json
 from ledger.payloads.opening import Opening
-from ledger.roles import start_up
-from ledger.settings import load_settings
 
 
 async def run_task(task_id: UUID, given: Mapping[str, object], *, database_url: str | None, as_json: bool) -> None:
     """Print a task as it is or as it was, a line for each field that says something, or what the API answers."""
     asked = asked_for(AsOfQuery, given)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="past") as ledger:
         if asked.is_past:
             then = await TaskPast(ledger).find(task_id, asked)
         else:
@@ -29,7 +26,7 @@ async def run_task(task_id: UUID, given: Mapping[str, object], *, database_url: 
         refused = await Opening(ledger.vault).events(await ledger.store.read_stale_writes(task_id))
         body = task_body(then, refused)
     if as_json:
-        _print_json(body)
+        print_json(body)
         return
     for name, value in body.items():
         if value not in (None, [], ()):
@@ -41,10 +38,10 @@ async def run_task_diff(
 ) -> None:
     """Print a line for each field of a task that is not what it was, or what the API answers."""
     asked = asked_for(DiffQuery, given)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="past") as ledger:
         body = await TaskPast(ledger).diff(task_id, asked)
     if as_json:
-        _print_json(body)
+        print_json(body)
         return
     changes = _mapping(body["changes"])
     for name, ends in changes.items():
@@ -57,10 +54,10 @@ async def run_task_diff(
 async def run_ledger(given: Mapping[str, object], *, database_url: str | None, as_json: bool) -> None:
     """Print how many tasks there are or were, or what the API answers."""
     asked = asked_for(LedgerQuery, given)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="past") as ledger:
         body = await LedgerPast(ledger).counts(asked)
     if as_json:
-        _print_json(body)
+        print_json(body)
         return
     typer.echo(f"as of {_text(body['as_of'])}{_settled(body)}")
     for field in ("status", "queue", "kind"):
@@ -73,10 +70,10 @@ async def run_ledger(given: Mapping[str, object], *, database_url: str | None, a
 async def run_ledger_diff(given: Mapping[str, object], *, database_url: str | None, as_json: bool) -> None:
     """Print the counts at two moments side by side, and how tasks moved, or what the API answers."""
     asked = asked_for(DiffQuery, given)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="past") as ledger:
         body = await LedgerPast(ledger).diff(asked)
     if as_json:
-        _print_json(body)
+        print_json(body)
         return
     before, after = _mapping(body["from"]), _mapping(body["to"])
     typer.echo(f"from {_text(before['as_of'])} to {_text(after['as_of'])}{_settled(body)}")
@@ -87,12 +84,6 @@ async def run_ledger_diff(given: Mapping[str, object], *, database_url: str | No
     for move in moved if isinstance(moved, list) else []:
         typer.echo(f"{move['tasks']} {'new' if move['from'] is None else move['from']} → {move['to']}")
     typer.echo(f"{body['changed']} tasks with events in between")
-
-
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="past")) as ledger:
-        yield ledger
 
 
 def _settled(body: Mapping[str, object]) -> str:
@@ -111,7 +102,3 @@ def _mapping(value: object) -> Mapping[str, object]:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else to_json(value).decode().strip('"')
-
-
-def _print_json(body: object) -> None:
-    typer.echo(to_json(body).decode())

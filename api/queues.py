@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +10,8 @@ import typer
 
 from api.json_response import to_json
 from api.origin import terminal_actor
-from ledger.bootstrap import Ledger, open_ledger
+from api.terminal import opened, print_json
+from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError
 from ledger.process import ExitCode
 from ledger.queues.listing import QueueStanding, QueueState, list_queues, show_queue
@@ -23,8 +23,6 @@ from ledger.queues.settings import (
     resume,
     set_policy,
 )
-from ledger.roles import start_up
-from ledger.settings import load_settings
 from ledger.specification import check_queue_name
 
 _DRAIN_LOOK_EVERY_SECONDS = 0.25
@@ -32,10 +30,10 @@ _DRAIN_LOOK_EVERY_SECONDS = 0.25
 
 async def run_list(database_url: str | None, *, as_json: bool) -> None:
     """Print a line for each queue, or what the API answers."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="queues") as ledger:
         queues = await list_queues(ledger)
     if as_json:
-        typer.echo(to_json({"queues": queues}).decode())
+        print_json({"queues": queues})
         return
     for one in queues:
         typer.echo(f"{one.name:<20} {_state(one)}{_counts(one)}, {one.live_workers} live workers")
@@ -45,7 +43,7 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
 
 async def run_show(name: str, database_url: str | None, *, as_json: bool) -> None:
     """Print a queue, or what the API answers."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="queues") as ledger:
         _print(await show_queue(ledger, name), as_json=as_json)
 
 
@@ -54,28 +52,28 @@ async def run_set(
 ) -> None:
     """Set everything for a queue from words like `rate_max=100`, and print it."""
     settings = parse_settings(given)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="queues") as ledger:
         await set_policy(ledger.database, name, settings, actor=terminal_actor(), reason=reason)
         _print(await show_queue(ledger, name), as_json=as_json)
 
 
 async def run_reset(name: str, database_url: str | None, *, reason: str, as_json: bool) -> None:
     """Take away all that is set for a queue, and print it."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="queues") as ledger:
         await reset_policy(ledger.database, name, actor=terminal_actor(), reason=reason)
         _print(await show_queue(ledger, name), as_json=as_json)
 
 
 async def run_pause(name: str, database_url: str | None, *, reason: str, as_json: bool) -> None:
     """Pause a queue, and print it."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="queues") as ledger:
         await pause(ledger.database, name, actor=terminal_actor(), reason=reason)
         _print(await show_queue(ledger, name), as_json=as_json)
 
 
 async def run_resume(name: str, database_url: str | None, *, reason: str, as_json: bool) -> None:
     """Resume a queue, and print it."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="queues") as ledger:
         await resume(ledger.database, name, actor=terminal_actor(), reason=reason)
         _print(await show_queue(ledger, name), as_json=as_json)
 
@@ -84,7 +82,7 @@ async def run_drain(
     name: str, database_url: str | None, *, wait_seconds: float | None, reason: str, as_json: bool
 ) -> None:
     """Pause a queue, wait until it is drained where asked to, and print it; exit code 6 where the time ran out."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="queues") as ledger:
         await pause(ledger.database, name, actor=terminal_actor(), reason=reason)
         queue = await _drained(ledger, name, seconds_max=wait_seconds or 0)
     _print(queue, as_json=as_json)
@@ -96,10 +94,10 @@ async def run_drain(
 async def run_changes(name: str, database_url: str | None, *, limit: int, as_json: bool) -> None:
     """Print a line for each change of a queue, newest first, or one JSON object."""
     check_queue_name(name)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="queues") as ledger:
         changes = await list_changes(ledger.database, name, limit=limit)
     if as_json:
-        typer.echo(to_json({"changes": changes}).decode())
+        print_json({"changes": changes})
         return
     for one in changes:
         settings = f" {to_json(_meant(one.settings)).decode()}" if one.settings else ""
@@ -129,12 +127,6 @@ def parse_settings(given: Sequence[str]) -> QueueSettings:
     return QueueSettings(**found, weights=weights)
 
 
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="queues")) as ledger:
-        yield ledger
-
-
 async def _drained(ledger: Ledger, name: str, *, seconds_max: float) -> QueueStanding:
     deadline = time.monotonic() + seconds_max
     while True:
@@ -155,7 +147,7 @@ def _value(name: str, text: str, parse: Callable[[str], Any], bound: str) -> Any
 
 def _print(queue: QueueStanding, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(to_json(queue).decode())
+        print_json(queue)
         return
     since = "" if queue.paused_at is None else f" (paused since {queue.paused_at:%Y-%m-%d %H:%M:%S}Z)"
     typer.echo(f"{queue.name}: {queue.state}{since}")

@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from api.gathered_reads import GatheredReads
+from api.schemas import ListQuery
 from ledger.bootstrap import Ledger
 from ledger.codec import decode
 from ledger.errors import StoreRefusedError, TaskNotFoundError
@@ -99,6 +100,20 @@ class TaskFilter:
 _SECRETS = {"input": "input", "result": "result", "error": "error", "message": "progress_message"}
 
 Shown = TypeVar("Shown", bound=TaskSummary)
+
+
+def filter_of(asked: ListQuery) -> TaskFilter:
+    """Return which tasks a client asks to list."""
+    return TaskFilter(
+        statuses=asked.status or None,
+        kind=asked.kind,
+        queue=asked.queue,
+        tags=asked.tag or None,
+        created_after=asked.created_after,
+        created_before=asked.created_before,
+        as_of=asked.as_of,
+    )
+
 
 # What a view is made of: a row of the read model, or the events of the stream.
 _Source = Mapping[str, object] | Sequence[RecordedEvent]

@@ -1,7 +1,6 @@
 """What `taskledger stats`, `failures …` and `task timeline` do: the read models on a terminal."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -9,15 +8,13 @@ import typer
 
 from api.as_of import asked_for
 from api.failures import FailureReader
-from api.json_response import timestamp, to_json
+from api.json_response import timestamp
 from api.stats import StatsReader
 from api.stats_shapes import FailuresQuery, StatsQuery
+from api.terminal import opened, print_json
 from api.timeline import Lane, Timeline, TimelineReader
-from ledger.bootstrap import Ledger, open_ledger
 from ledger.dead_letters.letters import TOP
 from ledger.errors import ConfigurationError, InvalidValueError
-from ledger.roles import start_up
-from ledger.settings import load_settings
 
 _MESSAGE_CHARS_MAX = 80
 _COUNTS = ("submitted", "started", "completed", "failed", "will_retry", "cancelled", "retried")
@@ -26,13 +23,13 @@ _COUNTS = ("submitted", "started", "completed", "failed", "will_retry", "cancell
 async def run_stats(given: Mapping[str, object], *, database_url: str | None, as_json: bool) -> None:
     """Print the totals and a line for each step in which anything happened, or one JSON object."""
     asked = asked_for(StatsQuery, given)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="reports") as ledger:
         try:
             stats: dict[str, Any] = await StatsReader(ledger).read(asked)
         except InvalidValueError as error:
             raise ConfigurationError(str(error)) from error
     if as_json:
-        _print_json(stats)
+        print_json(stats)
         return
     typer.echo(f"{timestamp(stats['since'])} to {timestamp(stats['until'])}, by {stats['step']:g} s")
     for point in stats["points"]:
@@ -43,10 +40,10 @@ async def run_stats(given: Mapping[str, object], *, database_url: str | None, as
 
 async def run_timeline(task_id: UUID, *, database_url: str | None, as_json: bool) -> None:
     """Print where the time went and a line for each attempt, or what the API answers."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="reports") as ledger:
         timeline = await TimelineReader(ledger).find(task_id)
     if as_json:
-        _print_json(timeline)
+        print_json(timeline)
         return
     typer.echo(f"{timeline.task_id} {timeline.state} since {timestamp(timeline.since)}")
     typer.echo(_spent(timeline))
@@ -59,11 +56,11 @@ async def run_failures(
 ) -> None:
     """Print a line for each failure group, or one JSON object."""
     asked = asked_for(FailuresQuery, given).filter()
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="reports") as ledger:
         found = await FailureReader(ledger).page(asked, below=TOP, limit=limit + 1)
     page = found[:limit]
     if as_json:
-        _print_json({"failures": page, "has_more": len(found) > limit})
+        print_json({"failures": page, "has_more": len(found) > limit})
         return
     for group in page:
         typer.echo(f"{timestamp(group['last_seen'])}  {group['id']}  {_counted(group)}  {_words(group)}")
@@ -75,10 +72,10 @@ async def run_failures(
 
 async def run_failure(failure_id: UUID, *, database_url: str | None, as_json: bool) -> None:
     """Print everything that is known about a failure group."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="reports") as ledger:
         group = await FailureReader(ledger).show(failure_id)
     if as_json:
-        _print_json(group)
+        print_json(group)
         return
     typer.echo(f"{group['type']}: {' '.join(str(group['message']).split())}")
     typer.echo(f"at {group['frame'] or '(no frame)'}")
@@ -127,13 +124,3 @@ def _words(group: Mapping[str, Any]) -> str:
     message = " ".join(f"{group['type']}: {group['message']}".split())
     short = message if len(message) <= _MESSAGE_CHARS_MAX else f"{message[:_MESSAGE_CHARS_MAX]}…"
     return f"{short} ({group['frame']})" if group["frame"] else short
-
-
-def _print_json(content: object) -> None:
-    typer.echo(to_json(content).decode())
-
-
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="reports")) as ledger:
-        yield ledger

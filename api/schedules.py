@@ -1,8 +1,7 @@
 """What `taskledger schedules …` does: the same as the API, in lines for people or as the API's JSON."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import orjson
@@ -13,8 +12,9 @@ from api.json_response import timestamp, to_json
 from api.origin import terminal_actor
 from api.schedule_bodies import FIRES_SHOWN, changes_page, definition_of, schedule_body
 from api.schedule_schemas import ScheduleBody
+from api.terminal import opened, print_json
 from api.validation import sentence_of
-from ledger.bootstrap import Ledger, open_ledger
+from ledger.bootstrap import open_ledger
 from ledger.errors import ConfigurationError, InvalidValueError
 from ledger.roles import start_up
 from ledger.schedules.commands import Schedules
@@ -29,10 +29,10 @@ _PAGE_SIZE = 500
 
 async def run_list(database_url: str | None, *, as_json: bool) -> None:
     """Print a line for each schedule, or what the API answers with all of them on one page."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="schedules") as ledger:
         found = await _all(Schedules(ledger))
     if as_json:
-        _print_json({"schedules": [schedule_body(one) for one in found], "next_after": None})
+        print_json({"schedules": [schedule_body(one) for one in found], "next_after": None})
         return
     for one in found:
         typer.echo(_line(one))
@@ -42,11 +42,11 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
 
 async def run_show(name: str, database_url: str | None, *, as_json: bool) -> None:
     """Print a schedule with what it fires next and what it fired last."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="schedules") as ledger:
         schedule, upcoming, fires = await Schedules(ledger).find(name, fires_max=FIRES_SHOWN)
     body = schedule_body(schedule)
     if as_json:
-        _print_json({**body, "next_fires": upcoming, "recent_fires": fires})
+        print_json({**body, "next_fires": upcoming, "recent_fires": fires})
         return
     for field, value in body.items():
         typer.echo(f"{field:<13} {_text(value)}")
@@ -58,10 +58,10 @@ async def run_show(name: str, database_url: str | None, *, as_json: bool) -> Non
 
 async def run_changes(name: str, database_url: str | None, *, limit: int, as_json: bool) -> None:
     """Print who changed a schedule, newest first, or what the API answers."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="schedules") as ledger:
         found = await Schedules(ledger).changes(name, before=None, limit=limit + 1)
     if as_json:
-        _print_json(changes_page(found, limit=limit))
+        print_json(changes_page(found, limit=limit))
         return
     for change in found[:limit]:
         why = f": {change.reason}" if change.reason else ""
@@ -96,7 +96,7 @@ async def run_set(
     settings = load_settings(database_url=database_url)
     given = _body(fields, task, task_input)
     definition = definition_of(given, settings)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="schedules") as ledger:
         kept = await Schedules(ledger).put(
             name, definition, paused=given.paused, reason=given.reason, origin=_origin()
         )
@@ -114,7 +114,7 @@ async def run_apply(apps: tuple[str, ...] | None, database_url: str | None, *, a
     async with open_ledger(start_up(settings, role="schedules")) as ledger:
         kept = await put_declared(ledger, registry, origin=_origin())
     if as_json:
-        _print_json({"schedules": [schedule_body(one.schedule) for one in kept]})
+        print_json({"schedules": [schedule_body(one.schedule) for one in kept]})
         return
     for one in kept:
         typer.echo(_line(one.schedule))
@@ -124,7 +124,7 @@ async def run_apply(apps: tuple[str, ...] | None, database_url: str | None, *, a
 
 async def run_turn(name: str, database_url: str | None, *, paused: bool, reason: str, as_json: bool) -> None:
     """Pause or resume a schedule, and print it."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="schedules") as ledger:
         schedules = Schedules(ledger)
         turn = schedules.pause if paused else schedules.resume
         schedule = await turn(name, reason=reason, origin=_origin())
@@ -133,29 +133,23 @@ async def run_turn(name: str, database_url: str | None, *, paused: bool, reason:
 
 async def run_remove(name: str, database_url: str | None, *, reason: str, as_json: bool) -> None:
     """Remove a schedule, and say so."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="schedules") as ledger:
         await Schedules(ledger).remove(name, reason=reason, origin=_origin())
     if as_json:
-        _print_json({"removed": name})
+        print_json({"removed": name})
         return
     typer.echo(f"removed {name}")
 
 
 async def run_fire(name: str, database_url: str | None, *, reason: str, as_json: bool) -> None:
     """Fire a schedule by hand, and print its task."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="schedules") as ledger:
         fired = await Schedules(ledger).fire(name, reason=reason, origin=_origin())
     task_id = fired.appended.task_id
     if as_json:
-        _print_json({"schedule": name, "fire_at": fired.fire_at, "task_id": task_id})
+        print_json({"schedule": name, "fire_at": fired.fire_at, "task_id": task_id})
         return
     typer.echo(f"fired {name} at {timestamp(fired.fire_at)}: task {task_id}")
-
-
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="schedules")) as ledger:
-        yield ledger
 
 
 async def _all(schedules: Schedules) -> Sequence[Schedule]:
@@ -184,13 +178,9 @@ def _origin() -> Origin:
 
 def _print_schedule(schedule: Schedule, *, as_json: bool) -> None:
     if as_json:
-        _print_json(schedule_body(schedule))
+        print_json(schedule_body(schedule))
         return
     typer.echo(_line(schedule))
-
-
-def _print_json(content: Mapping[str, object]) -> None:
-    typer.echo(to_json(content).decode())
 
 
 def _line(schedule: Schedule) -> str:

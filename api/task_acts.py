@@ -1,8 +1,6 @@
 """What `taskledger task list|retry|cancel` and `taskledger bulk-acts …` do: tasks and bulk acts on a terminal."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -14,54 +12,28 @@ from api.bulk_acts import bulk_act_body, sample_of_tasks
 from api.json_response import timestamp, to_json
 from api.ledger_past import LedgerPast
 from api.origin import terminal_actor
-from api.read_model import TaskFilter, TaskReader
+from api.read_model import TaskReader, filter_of
 from api.schemas import ListQuery
+from api.terminal import Ask, opened, print_json
 from api.validation import sentence_of
-from ledger.bootstrap import Ledger, open_ledger
+from ledger.bootstrap import Ledger
 from ledger.bulk_acts.bulk_act import BulkAct, BulkOrder
 from ledger.bulk_acts.commands import BulkActs
 from ledger.bulk_acts.task_choice import TaskAct
 from ledger.commands import Decided
-from ledger.dead_letters.acts import Intent, check_reason
+from ledger.dead_letters.acts import check_reason
 from ledger.errors import ConfigurationError, LedgerError
 from ledger.process import ExitCode, exit_code
-from ledger.roles import start_up
-from ledger.settings import load_settings
-from ledger.store.records import Origin
 
 Asked = TypeVar("Asked", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """An act as it was asked for; `rate` and `limit` count for what a filter finds."""
-
-    act: str
-    asked: Mapping[str, object]
-    rate: int
-    limit: int | None
-    reason: str
-
-    @property
-    def intent(self) -> Intent:
-        """Who acts, and why."""
-        return Intent(reason=self.reason, origin=Origin(actor=terminal_actor()))
 
 
 async def run_list(asked: Mapping[str, object], *, limit: int, database_url: str | None, as_json: bool) -> None:
     """Print a line for each task, newest first, or one JSON object."""
     named = {"tag" if name == "tags" else name: value for name, value in asked.items()}
     query = _parsed(ListQuery, named)
-    chosen = TaskFilter(
-        statuses=query.status or None,
-        kind=query.kind,
-        queue=query.queue,
-        tags=query.tag or None,
-        created_after=query.created_after,
-        created_before=query.created_before,
-        as_of=query.as_of,
-    )
-    async with _opened(database_url) as ledger:
+    chosen = filter_of(query)
+    async with opened(database_url, role="tasks") as ledger:
         if chosen.as_of is None:
             found = await TaskReader(ledger).list(chosen, below=None, limit=limit + 1)
             page, has_more = found[:limit], len(found) > limit
@@ -69,7 +41,7 @@ async def run_list(asked: Mapping[str, object], *, limit: int, database_url: str
             then = await LedgerPast(ledger).list(chosen, as_of=chosen.as_of, below=None, limit=limit)
             page, has_more = then.tasks, then.below is not None
     if as_json:
-        _print_json({"tasks": page, "has_more": has_more})
+        print_json({"tasks": page, "has_more": has_more})
         return
     for one in page:
         typer.echo(f"{one.task_id}  {timestamp(one.created_at)}  {one.status:<9}  {one.queue}  {one.kind}")
@@ -84,7 +56,7 @@ async def run_act(task_ids: Sequence[UUID], ask: Ask, *, database_url: str | Non
     check_reason(TaskAct(ask.act), ask.reason)
     codes: list[ExitCode] = []
     taken: list[dict[str, object]] = []
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="tasks") as ledger:
         for task_id in dict.fromkeys(task_ids):
             try:
                 decided = await _decided(ledger, task_id, ask)
@@ -94,7 +66,7 @@ async def run_act(task_ids: Sequence[UUID], ask: Ask, *, database_url: str | Non
             else:
                 taken.append({"task_id": task_id, "status": decided.task.status, "version": decided.task.version})
     if as_json:
-        _print_json({"tasks": taken})
+        print_json({"tasks": taken})
     else:
         for one in taken:
             typer.echo(f"{one['task_id']} {one['status']}")
@@ -106,10 +78,10 @@ async def run_sample(ask: Ask, *, database_url: str | None, as_json: bool) -> No
     """Print how many tasks a filter finds, and the newest of them."""
     act = TaskAct(ask.act)
     choice = _parsed(TaskFilterGiven, ask.asked).choice(act)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="tasks") as ledger:
         found = await sample_of_tasks(ledger, act, choice, limit=ask.limit)
     if as_json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
         return
     for one in found.sample:
         error = f"  {one.error_type}" if one.error_type else ""
@@ -127,7 +99,7 @@ async def run_bulk_act(ask: Ask, *, database_url: str | None, as_json: bool) -> 
         rate_per_s=ask.rate,
         limit=ask.limit,
     )
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="tasks") as ledger:
         bulk = await BulkActs(ledger).begin(order)
     pace = f"at most {bulk.rate_per_s} a second"
     _print(bulk, f"{bulk.found} found, to be {bulk.act} by the scheduler, {pace}: {bulk.bulk_id}", as_json=as_json)
@@ -138,11 +110,11 @@ async def run_bulk_list(
 ) -> None:
     """Print a line for each bulk act, newest first, or one JSON object."""
     query = _parsed(BulkActsQuery, {name: value for name, value in asked.items() if value is not None})
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="tasks") as ledger:
         found = await BulkActs(ledger).list(subject=query.subject, states=query.state, limit=limit + 1)
     page = found[:limit]
     if as_json:
-        _print_json({"bulk_acts": [bulk_act_body(one) for one in page], "has_more": len(found) > limit})
+        print_json({"bulk_acts": [bulk_act_body(one) for one in page], "has_more": len(found) > limit})
         return
     for one in page:
         typer.echo(f"{one.bulk_id}  {timestamp(one.upto)}  {one.subject}  {_standing(one)}")
@@ -154,22 +126,16 @@ async def run_bulk_list(
 
 async def run_bulk_show(bulk_id: UUID, *, database_url: str | None, as_json: bool) -> None:
     """Print how far a bulk act has come."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="tasks") as ledger:
         bulk = await BulkActs(ledger).find(bulk_id)
     _print(bulk, _standing(bulk), as_json=as_json)
 
 
 async def run_bulk_cancel(bulk_id: UUID, *, database_url: str | None, as_json: bool) -> None:
     """Stop a bulk act."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="tasks") as ledger:
         bulk = await BulkActs(ledger).cancel(bulk_id, actor=terminal_actor())
     _print(bulk, _standing(bulk), as_json=as_json)
-
-
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="tasks")) as ledger:
-        yield ledger
 
 
 async def _decided(ledger: Ledger, task_id: UUID, ask: Ask) -> Decided:
@@ -191,10 +157,6 @@ def _standing(bulk: BulkAct) -> str:
 
 def _print(bulk: BulkAct, line: str, *, as_json: bool) -> None:
     if as_json:
-        _print_json(bulk_act_body(bulk))
+        print_json(bulk_act_body(bulk))
     else:
         typer.echo(line)
-
-
-def _print_json(body: Mapping[str, object]) -> None:
-    typer.echo(to_json(dict(body)).decode())

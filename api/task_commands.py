@@ -128,7 +128,8 @@ def cancel_bulk_act(bulk_id: BulkId, *, database_url: DatabaseUrl = None, as_jso
 def _act(
     act: str, task_ids: Sequence[UUID], given: Mapping[str, Any], database_url: str | None, *, as_json: bool
 ) -> None:
-    from api.task_acts import Ask, run_act, run_bulk_act, run_sample  # noqa: PLC0415 - keeps `--help` fast
+    from api.task_acts import run_act, run_bulk_act, run_sample  # noqa: PLC0415 - keeps `--help` fast
+    from api.terminal import Ask  # noqa: PLC0415 - keeps `--help` fast
 
     ask = Ask(act=act, asked=given["asked"], rate=given["rate"], limit=given.get("limit"), reason=given["reason"])
     is_bulk = bool(ask.asked) or given["everything"] or given["dry_run"] or ask.limit is not None

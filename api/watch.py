@@ -1,8 +1,7 @@
 """What `taskledger submit` and `taskledger task watch` do: a task is submitted, and followed to its end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from uuid import UUID
 
 import orjson
@@ -15,14 +14,13 @@ from api.json_response import timestamp, to_json
 from api.origin import terminal_actor
 from api.routes.tasks import event_body
 from api.schemas import Submission
-from ledger.bootstrap import Ledger, open_ledger
+from api.terminal import opened
+from ledger.bootstrap import Ledger
 from ledger.codec import decode
 from ledger.errors import InvalidValueError, TaskNotFoundError
 from ledger.jsonvalue import decode_json
 from ledger.payloads.opening import Opening
 from ledger.process import ExitCode
-from ledger.roles import start_up
-from ledger.settings import load_settings
 from ledger.store.records import Appended, Origin, RecordedEvent
 from ledger.subscription import subscribe
 from ledger.task import Task
@@ -41,7 +39,7 @@ async def run_watch(task_id: UUID, database_url: str | None, *, seconds_max: flo
     Raises:
         TaskNotFoundError: there is no such task.
     """
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="watch") as ledger:
         await _watch(ledger, task_id, seconds_max, as_json=as_json)
 
 
@@ -54,18 +52,12 @@ async def run_submit(
         InvalidInputError: a field is not what it must be.
     """
     body = orjson.dumps(dict(_field(word) for word in given))
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="watch") as ledger:
         specification = Intake(ledger).specification(parse_body(Submission, body), body)
         appended = await ledger.commands.submit(specification, origin=Origin(actor=terminal_actor()))
         typer.echo(to_json(_receipt(appended)).decode() if as_json else str(appended.task_id))
         if wait_seconds is not None:
             await _watch(ledger, appended.task_id, wait_seconds, as_json=as_json)
-
-
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="watch")) as ledger:
-        yield ledger
 
 
 async def _watch(ledger: Ledger, task_id: UUID, seconds_max: float | None, *, as_json: bool) -> None:

@@ -1,21 +1,18 @@
 """What `taskledger webhooks …` does: the same as the API, in lines for people or as the API's JSON."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 import typer
 from pydantic import ValidationError
 
 from api.json_response import timestamp, to_json
 from api.origin import terminal_actor
+from api.terminal import opened, print_json
 from api.validation import sentence_of
 from api.webhook_bodies import definition_of, deliveries_page, kept_body, listing_page, start_of, webhook_body
 from api.webhook_schemas import Outcome, WebhookBody
-from ledger.bootstrap import Ledger, open_ledger
 from ledger.errors import ConfigurationError, InvalidValueError
-from ledger.roles import start_up
-from ledger.settings import load_settings
 from ledger.store.records import Origin
 from ledger.webhooks.commands import Webhooks
 from ledger.webhooks.delivery_log import DeliveryLog
@@ -30,7 +27,7 @@ async def run_set(name: str, fields: Mapping[str, object], database_url: str | N
         given = WebhookBody.model_validate_json(json.dumps(fields))
     except ValidationError as error:
         raise ConfigurationError(sentence_of(error.errors(include_url=False))) from error
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="webhooks") as ledger:
         webhooks = Webhooks(ledger)
         kept = await webhooks.put(
             name, definition_of(given), start=start_of(given), reason=given.reason, origin=_origin()
@@ -40,7 +37,7 @@ async def run_set(name: str, fields: Mapping[str, object], database_url: str | N
 
 async def run_list(database_url: str | None, *, as_json: bool) -> None:
     """Print a line for each webhook, or what the API answers."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="webhooks") as ledger:
         webhooks = Webhooks(ledger)
         horizon = await webhooks.horizon()
         found = await webhooks.list(after="", limit=_LISTED_MAX + 1)
@@ -55,7 +52,7 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
 
 async def run_show(name: str, database_url: str | None, *, as_json: bool) -> None:
     """Print a webhook."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="webhooks") as ledger:
         webhooks = Webhooks(ledger)
         body = webhook_body(await webhooks.find(name), horizon=await webhooks.horizon())
     _print(body, as_json=as_json)
@@ -63,7 +60,7 @@ async def run_show(name: str, database_url: str | None, *, as_json: bool) -> Non
 
 async def run_turn(name: str, database_url: str | None, *, paused: bool, reason: str, as_json: bool) -> None:
     """Pause or resume a webhook, and print it."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="webhooks") as ledger:
         webhooks = Webhooks(ledger)
         turn = webhooks.pause if paused else webhooks.resume
         webhook = await turn(name, reason=reason, origin=_origin())
@@ -72,7 +69,7 @@ async def run_turn(name: str, database_url: str | None, *, paused: bool, reason:
 
 async def run_skip(name: str, event_id: str, database_url: str | None, *, reason: str, as_json: bool) -> None:
     """Leave out the next event, and print the webhook."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="webhooks") as ledger:
         webhooks = Webhooks(ledger)
         webhook = await webhooks.skip(name, event_id, reason=reason, origin=_origin())
         _print(webhook_body(webhook, horizon=await webhooks.horizon()), as_json=as_json)
@@ -82,7 +79,7 @@ async def run_rotate(
     name: str, database_url: str | None, *, overlap_seconds: float | None, reason: str, as_json: bool
 ) -> None:
     """Change the secret, and print it with the webhook."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="webhooks") as ledger:
         webhooks = Webhooks(ledger)
         kept = await webhooks.rotate(
             name, secret=None, overlap_seconds=overlap_seconds, reason=reason, origin=_origin()
@@ -92,13 +89,13 @@ async def run_rotate(
 
 async def run_test(name: str, database_url: str | None, *, as_json: bool) -> None:
     """Ask for a ping, and print what is queued."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="webhooks") as ledger:
         _print_queued(await DeliveryLog(ledger).test(name, origin=_origin()), as_json=as_json)
 
 
 async def run_redeliver(name: str, delivery_id: int, database_url: str | None, *, as_json: bool) -> None:
     """Ask for a delivery once more, and print what is queued."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="webhooks") as ledger:
         queued = await DeliveryLog(ledger).redeliver(name, delivery_id, origin=_origin())
     _print_queued(queued, as_json=as_json)
 
@@ -109,10 +106,10 @@ async def run_deliveries(
     """Print a line for each delivery, newest first, or what the API answers."""
     if outcome is not None and outcome not in set(Outcome):
         raise InvalidValueError(field="--outcome", bound=f"one of {', '.join(Outcome)}", value=outcome)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="webhooks") as ledger:
         found = await DeliveryLog(ledger).deliveries(name, before=None, outcome=outcome, limit=limit + 1)
     if as_json:
-        typer.echo(to_json(deliveries_page(found, limit=limit)).decode())
+        print_json(deliveries_page(found, limit=limit))
         return
     for one in found[:limit]:
         told = f" {one.status or ''} {one.error}".rstrip()
@@ -123,15 +120,9 @@ async def run_deliveries(
 
 async def run_delete(name: str, database_url: str | None, *, reason: str, as_json: bool) -> None:
     """Remove a webhook, and say so."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="webhooks") as ledger:
         await Webhooks(ledger).remove(name, reason=reason, origin=_origin())
     typer.echo(to_json({"name": name, "removed": True}).decode() if as_json else f"removed {name}")
-
-
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="webhooks")) as ledger:
-        yield ledger
 
 
 def _origin() -> Origin:
@@ -140,7 +131,7 @@ def _origin() -> Origin:
 
 def _print(body: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(to_json(body).decode())
+        print_json(body)
         return
     for field, value in body.items():
         if value not in (None, "", {}):

@@ -2,19 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import typer
 
-from api.json_response import timestamp, to_json
+from api.json_response import timestamp
 from api.origin import terminal_actor
-from ledger.bootstrap import Ledger, open_ledger
+from api.terminal import opened, print_json
+from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError
 from ledger.process import ExitCode
-from ledger.roles import start_up
-from ledger.settings import load_settings
 from ledger.specification import check_queue_name
 from ledger.workers.draining import drain, list_changes, resume
 from ledger.workers.listing import WorkerStanding, WorkerState, list_workers, show_worker
@@ -29,11 +27,11 @@ async def run_list(
     asked = [_state(one) for one in states]
     if queue is not None:
         check_queue_name(queue)
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="workers") as ledger:
         found = await list_workers(ledger, queue=queue, states=asked, limit=limit + 1)
     page = found[:limit]
     if as_json:
-        typer.echo(to_json({"workers": page, "has_more": len(found) > limit}).decode())
+        print_json({"workers": page, "has_more": len(found) > limit})
         return
     for one in page:
         typer.echo(f"{one.worker_id}  {one.state:<8}  {_load(one)}  {','.join(one.queues)}  {one.name}")
@@ -45,7 +43,7 @@ async def run_list(
 
 async def run_show(worker_id: UUID, database_url: str | None, *, as_json: bool) -> None:
     """Print a worker and what runs in its name, or what the API answers."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="workers") as ledger:
         _print(await show_worker(ledger, worker_id), as_json=as_json)
 
 
@@ -53,7 +51,7 @@ async def run_drain(
     worker_id: UUID, database_url: str | None, *, wait_seconds: float | None, reason: str, as_json: bool
 ) -> None:
     """Drain a worker, wait until it is drained where asked to, print it; exit code 6 where that took too long."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="workers") as ledger:
         await drain(ledger, worker_id, actor=terminal_actor(), reason=reason)
         worker = await _settled(ledger, worker_id, _is_drained, seconds_max=wait_seconds or 0)
     _print(worker, as_json=as_json)
@@ -64,7 +62,7 @@ async def run_resume(
     worker_id: UUID, database_url: str | None, *, wait_seconds: float | None, reason: str, as_json: bool
 ) -> None:
     """Resume a worker, wait until it takes again where asked to, and print it; exit code 6 as for a drain."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="workers") as ledger:
         await resume(ledger, worker_id, actor=terminal_actor(), reason=reason)
         worker = await _settled(ledger, worker_id, _is_taking, seconds_max=wait_seconds or 0)
     _print(worker, as_json=as_json)
@@ -73,22 +71,16 @@ async def run_resume(
 
 async def run_changes(worker_id: UUID, database_url: str | None, *, limit: int, as_json: bool) -> None:
     """Print a line for each thing that was asked of a worker, newest first, or one JSON object."""
-    async with _opened(database_url) as ledger:
+    async with opened(database_url, role="workers") as ledger:
         changes = await list_changes(ledger, worker_id, limit=limit)
     if as_json:
-        typer.echo(to_json({"changes": changes}).decode())
+        print_json({"changes": changes})
         return
     for one in changes:
         reason = f": {one.reason}" if one.reason else ""
         typer.echo(f"{timestamp(one.recorded_at)} {one.actor} {one.change}{reason}")
     if not changes:
         typer.echo(f"nothing was ever asked of the worker {worker_id}")
-
-
-@asynccontextmanager
-async def _opened(database_url: str | None) -> AsyncIterator[Ledger]:
-    async with open_ledger(start_up(load_settings(database_url=database_url), role="workers")) as ledger:
-        yield ledger
 
 
 async def _settled(
@@ -127,7 +119,7 @@ def _state(word: str) -> WorkerState:
 
 def _print(worker: WorkerStanding, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(to_json(worker).decode())
+        print_json(worker)
         return
     typer.echo(f"{worker.worker_id}: {_standing(worker)}")
     typer.echo(f"  {worker.name}, serves {', '.join(worker.queues)}, {_load(worker)}")

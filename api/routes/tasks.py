@@ -22,7 +22,7 @@ from api.openapi import problems
 from api.page_limit import page_limit
 from api.past_pages import ListedTasks
 from api.places import Places
-from api.read_model import TaskFilter, TaskReader, TaskView
+from api.read_model import TaskFilter, TaskReader, TaskView, filter_of
 from api.read_model_progress import ReadModelProgress
 from api.routes.submit import POSITION_HEADER
 from api.schemas import VERSION_MAX, HistoryQuery, ListQuery
@@ -96,15 +96,7 @@ class TaskRoutes:
     async def list(self, asked: Annotated[ListQuery, Query()], request: Request) -> JsonResponse:
         """List tasks, as they are or as they were, newest first."""
         limit = page_limit(asked, limit_max=self._settings.page_size_max)
-        task_filter = TaskFilter(
-            statuses=asked.status or None,
-            kind=asked.kind,
-            queue=asked.queue,
-            tags=asked.tag or None,
-            created_after=asked.created_after,
-            created_before=asked.created_before,
-            as_of=asked.as_of,
-        )
+        task_filter = filter_of(asked)
         below = None if asked.cursor is None else decode_cursor(asked.cursor, task_filter)
         conditions = Conditions.of(request.headers)
         if conditions.position_min and asked.as_of is None:
