@@ -83,6 +83,7 @@ async def test_the_keyboard_finds_walks_opens_and_helps(site: Site, page: Page) 
     await page.keyboard.press("?")
     await expect(page.get_by_role("dialog")).to_be_visible()
     await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_be_hidden()
     for key in ("j", "j", "k", "Enter"):
         await page.keyboard.press(key)
     await page.wait_for_url(f"**/ui/tasks/{newer}")
