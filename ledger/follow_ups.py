@@ -24,6 +24,7 @@ import structlog
 from ledger.bootstrap import Ledger
 from ledger.codec import encode_pending, fold
 from ledger.errors import WrongExpectedVersionError
+from ledger.outlook import Outlook
 from ledger.queries import query
 from ledger.standings import Standing, standings_of
 from ledger.store.records import Origin, RecordedEvent
@@ -62,10 +63,9 @@ class FollowUps:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._interval_seconds = ledger.settings.scheduler_interval_seconds
         self._position = 0  # at least so far
 
-    async def run(self) -> None:
+    async def run(self, outlook: Outlook) -> None:
         """Follow the log for ever: at once when something was appended, but no more than 20 times a second.
 
         Raises:
@@ -77,7 +77,7 @@ class FollowUps:
             while True:
                 await self.run_once()
                 await asyncio.sleep(_GAP_SECONDS)
-                await signal.wait(self._interval_seconds)
+                await outlook.until_wanted_or_appended("follow_ups", signal)
 
     async def run_once(self) -> int:
         """Do what the log asks for up to its end, and what is due; return how many tasks changed."""

@@ -23,6 +23,7 @@ from ledger.errors import ConfigurationError, LeadershipLostError, LedgerError, 
 from ledger.follow_ups import FollowUps
 from ledger.leader import still_leads, together, while_leading
 from ledger.outage import Outage
+from ledger.outlook import JITTER, Outlook
 from ledger.payloads.orders import ErasureChore
 from ledger.queries import query
 from ledger.queues.admitter import Admitter
@@ -46,16 +47,19 @@ _RETRY_SECONDS_MAX = 60.0
 _CLOCK_SECONDS = 60.0
 _PROBE_SECONDS = 5.0
 _RECONCILE_SECONDS_MAX = 5.0
-JITTER = 0.1
 _random = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something to do again and again; `do` returns how much it did."""
+    """Something to do again and again; `do` returns how much it did.
+
+    Attributes:
+        interval_seconds: how long to wait between two rounds; None for one that the outlook wakes by its name.
+    """
 
     name: str
-    interval_seconds: float
+    interval_seconds: float | None
     do: Callable[[], Awaitable[int]]
 
 
@@ -80,12 +84,12 @@ class Scheduler:
         spent_keys = SpentKeys(ledger)
         self._chores = (
             Chore("partitions", _HOUR_SECONDS, self._prepare_partitions),
-            Chore("release", settings.scheduler_interval_seconds, Releaser(ledger).run_once),
-            Chore("schedules", settings.scheduler_interval_seconds, ScheduleFirer(ledger).run_once),
+            Chore("release", None, Releaser(ledger).run_once),
+            Chore("schedules", None, ScheduleFirer(ledger).run_once),
             Chore("sweep", settings.sweep_interval_seconds, self._sweeper.run_once),
             Chore("reconcile", reconcile_seconds(settings), Reconciler(ledger).run_once),
-            Chore("bulk_acts", settings.scheduler_interval_seconds, BulkChore(ledger).run_once),
-            Chore("erase", settings.scheduler_interval_seconds, ErasureChore(ledger).run_once),
+            Chore("bulk_acts", None, BulkChore(ledger).run_once),
+            Chore("erase", None, ErasureChore(ledger).run_once),
             Chore("seal", seal_interval_seconds(settings), Sealer(ledger).run_once),
             Chore("forget_workers", _HOUR_SECONDS, self._sweeper.forget_old_workers),
             Chore("permits", _MINUTE_SECONDS, self._admitter.tidy),
@@ -122,11 +126,13 @@ class Scheduler:
             log.info("scheduler.leading")
         chores = (*self._chores, Chore("probe", _PROBE_SECONDS, probe))
         with self._measures.leading(ROLE):
+            outlook = Outlook(self._ledger)
             await together(
-                self._keep_on("admit", self._admitter.run),
-                self._keep_on("follow_ups", self._follow_ups.run),
-                self._keep_on("webhooks", self._webhooks.run),
-                *(self._repeat(chore) for chore in chores),
+                outlook.run(),
+                self._keep_on("admit", lambda: self._admitter.run(outlook)),
+                self._keep_on("follow_ups", lambda: self._follow_ups.run(outlook)),
+                self._keep_on("webhooks", lambda: self._webhooks.run(outlook)),
+                *(self._repeat(chore, outlook) for chore in chores),
             )
 
     async def _keep_on(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -142,7 +148,7 @@ class Scheduler:
                     trouble.end()  # it went well for long, so this is another one
                 await trouble.wait(error)
 
-    async def _repeat(self, chore: Chore) -> None:
+    async def _repeat(self, chore: Chore, outlook: Outlook) -> None:
         trouble = self._trouble(chore.name)
         while True:
             seconds = chore.interval_seconds
@@ -154,8 +160,11 @@ class Scheduler:
                 raise
             except Exception as error:  # noqa: BLE001 - one chore that fails must not keep the others from being done
                 await trouble.wait(error)
-                seconds = min(seconds, _RETRY_SECONDS_MAX)
-            await asyncio.sleep(seconds * _random.uniform(1 - JITTER, 1 + JITTER))
+                seconds = min(seconds or 0.0, _RETRY_SECONDS_MAX)
+            if seconds is None:
+                await outlook.until_wanted(chore.name)
+            else:
+                await asyncio.sleep(seconds * _random.uniform(1 - JITTER, 1 + JITTER))
 
     def _trouble(self, name: str) -> Outage:
         return Outage(f"{ROLE}.{name}", retry_seconds_max=self._ledger.settings.broker_retry_seconds_max)

@@ -11,12 +11,13 @@ import structlog
 
 from ledger.bootstrap import Ledger
 from ledger.errors import ConfigurationError, LedgerError, StoreUnavailableError
+from ledger.kept import Kept
 from ledger.leader import together
 from ledger.outage import Outage
 from ledger.queries import query
 from ledger.subscription import Subscription, subscribe
 from ledger.telemetry import EVENTS_FOLDED
-from projections.batch import fold_next_batch
+from projections.batch import FoldedBatch, fold_next_batch
 from projections.errors import FoldFailedError, ReadModelMissingError, ReadModelVersionError
 from projections.generation import LIVE, make_missing_live
 from projections.halt import forget_error, note_error
@@ -27,6 +28,27 @@ log = structlog.get_logger()
 
 # A read model that is made anew begins with the months beside the log, in one statement.
 _MAKE_SECONDS_MAX = 6 * 3600.0
+_LOOK_SECONDS = 10.0
+
+
+class _Rest:
+    """Whether a read model has everything up to the horizon, so that there is nothing to do until it moves."""
+
+    def __init__(self) -> None:
+        self._upto = -1
+        self._look_at = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        return self._upto >= 0
+
+    def ends_at(self, horizon: int) -> bool:
+        # Somebody may have reset or dropped the read model, so every few seconds it is looked at anyway.
+        return horizon != self._upto or time.monotonic() >= self._look_at
+
+    def note(self, batch: FoldedBatch, horizon: int) -> None:
+        self._upto = horizon if batch.events == 0 or batch.position == horizon else -1
+        self._look_at = time.monotonic() + _LOOK_SECONDS
 
 
 class Projector:
@@ -40,6 +62,8 @@ class Projector:
         self._projections = projections
         self._batch_size_max = ledger.settings.projector_batch_size_max
         self._turn = asyncio.Lock()
+        # The projections that may lag share a look at the horizon.
+        self._horizon = Kept(ledger.store.safe_position, seconds=ledger.settings.projector_pause_seconds / 2)
         self._noted = {projection.name for projection in projections}  # by an earlier process, perhaps
 
     async def run_once(self) -> int:
@@ -53,7 +77,7 @@ class Projector:
             UnknownEventTypeError: the next event is of a newer release.
             StoreUnavailableError: the database is out of reach.
         """
-        return sum([await self._fold_or_make(projection) for projection in self._projections])
+        return sum([(await self._fold_or_make(projection)).events for projection in self._projections])
 
     async def run(self) -> None:
         """Fold for ever, each projection at its own pace; outlives every outage.
@@ -83,10 +107,13 @@ class Projector:
                 await self._stopped_by(error, projection, outage)
 
     async def _follow(self, projection: Projection, subscription: Subscription, outage: Outage) -> None:
+        rest = _Rest()
         while True:
-            events = await self._fold_or_make(projection)
-            await self._went_on(projection, outage)
-            if events == 0:
+            horizon = await subscription.horizon()
+            if rest.ends_at(horizon):
+                rest.note(await self._fold_or_make(projection, horizon), horizon)
+                await self._went_on(projection, outage)
+            if rest.is_on:
                 await subscription.wait()
 
     async def _went_on(self, projection: Projection, outage: Outage) -> None:
@@ -108,34 +135,34 @@ class Projector:
     async def _follow_at_leisure(self, projection: Projection, outage: Outage) -> NoReturn:
         # Whoever waits for a read model waits for one that does not lag. So the others let events gather, fold one
         # at a time, and rest as long as they worked while they are far behind.
-        folded_upto = -1
+        rest = _Rest()
         while True:
-            horizon = await self._ledger.store.safe_position()
-            rest_seconds = self._ledger.settings.projector_pause_seconds
-            if horizon != folded_upto:
+            horizon = await self._horizon.answer()
+            pause_seconds = self._ledger.settings.projector_pause_seconds
+            if rest.ends_at(horizon):
                 async with self._turn:
                     began_at = time.monotonic()
-                    events = await self._fold_or_make(projection)
-                if events == self._batch_size_max:
-                    rest_seconds = time.monotonic() - began_at
-                else:
-                    folded_upto = horizon
-            await self._went_on(projection, outage)
-            await asyncio.sleep(rest_seconds)
+                    batch = await self._fold_or_make(projection, horizon)
+                rest.note(batch, horizon)
+                if batch.events == self._batch_size_max:
+                    pause_seconds = time.monotonic() - began_at
+                await self._went_on(projection, outage)
+            await asyncio.sleep(pause_seconds)
 
-    async def _fold_or_make(self, projection: Projection) -> int:
+    async def _fold_or_make(self, projection: Projection, horizon: int | None = None) -> FoldedBatch:
+        # The horizon is a statement of its own, before the transaction: it stays true for ever.
+        if horizon is None:
+            horizon = await self._ledger.store.safe_position()
         try:
-            return await self._fold(projection)
+            return await self._fold(projection, horizon)
         except ReadModelMissingError:
             async with self._ledger.database.connection() as connection:
                 if await make_missing_live(connection, projection, timeout_seconds=_MAKE_SECONDS_MAX):
                     log.info("read_model.made", projection=projection.name, version=projection.version)
                     await _warn_of_archived(connection, projection)
-            return await self._fold(projection)
+            return await self._fold(projection, horizon)
 
-    async def _fold(self, projection: Projection) -> int:
-        # The horizon is a statement of its own, before the transaction: it stays true for ever.
-        horizon = await self._ledger.store.safe_position()
+    async def _fold(self, projection: Projection, horizon: int) -> FoldedBatch:
         async with (
             self._ledger.database.connection() as connection,
             connection.transaction(isolation="read_committed"),
@@ -145,7 +172,7 @@ class Projector:
             )
         if batch.events:
             self._ledger.instruments.measures.count(EVENTS_FOLDED, projection.name, by=batch.events)
-        return batch.events
+        return batch
 
     async def _bring_up_to_date(
         self, projection: Projection, error: ReadModelVersionError, outage: Outage

@@ -8,10 +8,11 @@ from ledger.errors import TaskNotFoundError
 from ledger.explanation.explain import explain
 from ledger.explanation.terms import Bounds, DeadMessage, Explanation, Facts, SeenWorker
 from ledger.messages import BAND_PRIORITIES, band_of, ready_band
+from ledger.outlook import JITTER
 from ledger.payloads.opening import Opening
 from ledger.queues.facts import read_queue_use
 from ledger.read_model import fetch_rows
-from ledger.scheduler import JITTER, reconcile_seconds
+from ledger.scheduler import reconcile_seconds
 from ledger.settings import Settings
 from ledger.standings import standings_of
 from ledger.store.records import RecordedEvent

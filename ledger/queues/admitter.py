@@ -19,6 +19,7 @@ from ledger.batch_decisions import BatchDecider
 from ledger.bootstrap import Ledger
 from ledger.codec import encode_pending, fold
 from ledger.errors import UnknownEventTypeError
+from ledger.outlook import Outlook
 from ledger.queries import query
 from ledger.queues.admission import Candidate
 from ledger.queues.held_tasks import FIRST_GROUP, Group, HeldTasks
@@ -50,8 +51,8 @@ class Admitter:
         self._undecidable: set[UUID] = set()
         self._is_limiting = False
 
-    async def run(self) -> None:
-        """Let through for ever: at once when something was appended and a limit waits for that, else in turn.
+    async def run(self, outlook: Outlook) -> None:
+        """Let through for ever: at once when something was appended and a limit waits for that, else when held.
 
         Raises:
             StoreUnavailableError: the database is out of reach.
@@ -59,9 +60,11 @@ class Admitter:
         async with self._ledger.store.appends() as signal:
             while True:
                 await self.run_once()
-                await asyncio.sleep(_GAP_SECONDS if self._is_limiting else self._interval_seconds)
                 if self._is_limiting:
+                    await asyncio.sleep(_GAP_SECONDS)
                     await signal.wait(self._interval_seconds)
+                else:
+                    await outlook.until_wanted("admit")
 
     async def run_once(self) -> int:
         """Let through what there is room for, in every queue; return how many tasks that were."""

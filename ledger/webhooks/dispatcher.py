@@ -1,6 +1,6 @@
 """The dispatcher: sees to it that every endpoint that is due is served, and follows the log to wake their lanes.
 
-While there is no endpoint it only looks for one, every LEDGER_SCHEDULER_INTERVAL_SECONDS. The leader of the
+While there is no endpoint it rests. The leader of the
 scheduler runs it; what it does is safe beside another leader's, by compare-and-set. To shard it later is to let
 each process take the endpoints of its share.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable
 import asyncpg
 
 from ledger.bootstrap import Ledger
+from ledger.outlook import Outlook
 from ledger.queries import query
 from ledger.subscription import subscribe
 
@@ -38,16 +39,15 @@ class Dispatcher:
             lanes = [crew.drain(row["name"]) for row in rows if row["due"]]
             return sum(await asyncio.gather(*errands, *lanes))
 
-    async def run(self) -> None:
+    async def run(self, outlook: Outlook) -> None:
         """Serve the endpoints for ever.
 
         Raises:
             StoreUnavailableError: the database is out of reach.
         """
         while True:
-            if await self._endpoints():
-                await self._serve()
-            await asyncio.sleep(self._interval_seconds)
+            await outlook.until_wanted("webhooks")
+            await self._serve()
 
     async def prune(self) -> int:
         """Forget what the log has kept for LEDGER_WEBHOOK_LOG_DAYS, in small steps; return how much that was."""
