@@ -13,7 +13,7 @@ from api.schemas import BatchItem
 from api.validation import field_of, sentence_of
 from ledger.bootstrap import Ledger
 from ledger.errors import InvalidValueError
-from ledger.store.records import Origin, StreamAppend
+from ledger.store.records import FirstEvents, Origin
 
 _ERRORS_SHOWN_MAX = 100
 _ITEMS_AT_ONCE = 50
@@ -27,16 +27,15 @@ class Batch:
         self._settings = ledger.settings
         self._commands = ledger.commands
         self._intake = intake
-        self._origin = origin
         self._count = 0
-        self._drafts: list[StreamAppend] = []
+        self._drafts = ledger.commands.batch(origin=origin)
         self._refs = Refs()
         self._parents: dict[UUID, int] = {}
         self._errors: list[ItemError] = []
         self._errors_count = 0
 
-    async def read(self, items: Iterator[bytes]) -> list[StreamAppend]:
-        """Return a draft for each item, in their order, and let other requests have their turns meanwhile.
+    async def read(self, items: Iterator[bytes]) -> FirstEvents:
+        """Return what each item's task begins with, in their order, and let other requests have turns meanwhile.
 
         Raises:
             InvalidBatchError: items are not valid.
@@ -72,18 +71,15 @@ class Batch:
             self._note_problems(index, error)
             return
         try:
-            draft = self._draft(index, given, item)
+            self._draft(index, given, item)
         except InvalidValueError as error:
             self._note(index, error.field, str(error))
-            return
-        if not self._errors:
-            self._drafts.append(draft)
 
-    def _draft(self, index: int, given: BatchItem, item: bytes) -> StreamAppend:
+    def _draft(self, index: int, given: BatchItem, item: bytes) -> None:
         task_id = None if given.ref is None else self._refs.bear(given.ref, index=index)
         after = () if not given.after else tuple(self._parent(index, name, by=given.ref) for name in given.after)
         specification = self._intake.specification(given, item, after=after)
-        return self._commands.draft(specification, origin=self._origin, task_id=task_id)
+        self._commands.draft_in(self._drafts, specification, task_id=task_id)
 
     def _parent(self, index: int, name: str, *, by: str | None) -> UUID:
         task_id = task_id_in(name)

@@ -5,7 +5,7 @@ None are left out. Upcasting follows the `eventsourcing` library: the class of t
 method `upcast_v1_v2(data)` for each step from an older `class_version`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from functools import cache
@@ -45,6 +45,7 @@ def topic_of(event_class: type[TaskEvent]) -> str:
     return str(event_class.TOPIC)  # type: ignore[attr-defined]  # each concrete class has one
 
 
+SUBMITTED = topic_of(Task.Submitted)
 EVENT_TYPES: dict[str, type[TaskEvent]] = {topic_of(cls): cls for cls in _EVENT_CLASSES}
 
 
@@ -61,20 +62,27 @@ def encode(event: TaskEvent, *, kind: str, queue: str, origin: Origin, bytes_max
         InvalidValueError: a field holds what the ledger cannot store (ledger.jsonvalue says what).
     """
     event_class = type(event)
-    names = _field_names(event_class)
-    values = {name: value for name in names if (value := getattr(event, name)) is not None}
-    for name in (*event_class.TIMES, *event_class.IDS):
-        if name in values:
-            values[name] = _text(values[name])
+    fields_of_event = {name: getattr(event, name) for name in _field_names(event_class)}
     return NewEvent(
         type=topic_of(event_class),
         schema_version=event_class.class_version,
         kind=kind,
         queue=queue,
-        data=encode_json(values, field=event_class.PAYLOAD, bytes_max=bytes_max),
+        data=encode_fields(event_class, fields_of_event, bytes_max=bytes_max),
         occurred_at=event.timestamp,
         origin=origin,
     )
+
+
+def encode_fields(
+    event_class: type[TaskEvent], fields_of_event: Mapping[str, object], *, bytes_max: int | None = None
+) -> str:
+    """Make the JSON text of an event's own fields; raises what `encode` raises."""
+    values = {name: value for name, value in fields_of_event.items() if value is not None}
+    for name in (*event_class.TIMES, *event_class.IDS):
+        if name in values:
+            values[name] = _text(values[name])
+    return encode_json(values, field=event_class.PAYLOAD, bytes_max=bytes_max)
 
 
 def decode(row: RecordedEvent) -> TaskEvent:
@@ -128,8 +136,13 @@ def encode_pending(
 
 def protected(row: NewEvent, cipher: PayloadCipher) -> NewEvent:
     """Return the row of an erasable task's event with what is a user's encrypted."""
-    field = secret_field_of(row.type)
-    return row if field is None else replace(row, data=sealed_data(row.data, field=field, cipher=cipher))
+    return replace(row, data=protected_data(row.type, row.data, cipher))
+
+
+def protected_data(topic: str, data: str, cipher: PayloadCipher) -> str:
+    """Return the JSON text of an erasable task's event with what is a user's encrypted."""
+    field = secret_field_of(topic)
+    return data if field is None else sealed_data(data, field=field, cipher=cipher)
 
 
 def _protected(event: TaskEvent, row: NewEvent, cipher: PayloadCipher | None) -> NewEvent:

@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 from uuid_utils.compat import uuid7
 
 from ledger.clock import Clock
-from ledger.codec import encode, encode_pending, fold, protected
+from ledger.codec import SUBMITTED, encode_fields, encode_pending, fold, protected_data
 from ledger.errors import InvalidValueError, TaskNotFoundError, TaskStateError, WrongExpectedVersionError
 from ledger.payloads.cipher import PayloadCipher
 from ledger.payloads.vault import PayloadVault, no_vault
@@ -17,7 +19,7 @@ from ledger.queues.policies import QueuePolicies
 from ledger.specification import TaskSpecification, check_specification
 from ledger.store.keys import IdempotencyKey, Once, UniqueKey
 from ledger.store.port import EventStore
-from ledger.store.records import Appended, Origin, StreamAppend
+from ledger.store.records import Appended, FirstEvents, NewEvent, Origin, PayloadKey, StreamAppend
 from ledger.task import FINISHED, Task
 
 _CONFLICTS_MAX = 20
@@ -33,6 +35,14 @@ class Decided:
 
     task: Task
     appended: Appended | None
+
+
+class _First(NamedTuple):
+    """The first event of a new task: JSON text, and what is kept beside it."""
+
+    task_id: UUID
+    data: str
+    payload_key: PayloadKey | None = None
 
 
 class TaskCommands:
@@ -127,22 +137,35 @@ class TaskCommands:
         Raises:
             InvalidValueError: a field of the specification is out of its bound.
         """
-        check_specification(specification)
-        # A view of the policies that is a moment old does no harm: whoever claims the task looks again.
-        hold = None if self._policies is None else self._policies.hold_of_new(specification.queue)
-        is_erasable = self._vault.is_erasable(asked=specification.erasable)
-        if is_erasable and not specification.erasable:
-            specification = replace(specification, erasable=True)
-        submitted = Task.submission(task_id or uuid7(), specification, now=self._clock.now(), hold=hold)
-        event = encode(submitted, kind=submitted.kind, queue=submitted.queue, origin=origin)
-        if not is_erasable:
-            return StreamAppend(submitted.originator_id, (event,), 0)
-        key = self._vault.new_key(submitted.originator_id, specification.tags)
-        return StreamAppend(submitted.originator_id, (protected(event, key.cipher),), 0, key.kept)
+        now = self._clock.now()
+        first = self._first(specification, now=now, task_id=task_id)
+        event = NewEvent(
+            type=SUBMITTED,
+            schema_version=Task.Submitted.class_version,
+            kind=specification.kind,
+            queue=specification.queue,
+            data=first.data,
+            occurred_at=now,
+            origin=origin,
+        )
+        return StreamAppend(first.task_id, (event,), 0, first.payload_key)
 
-    async def record(self, drafts: Sequence[StreamAppend]) -> list[Appended]:
-        """Record drafts, all of them or none, and return their receipts in the same order."""
-        return await self._store.append_many(drafts)
+    def batch(self, *, origin: Origin) -> FirstEvents:
+        """Return a batch with nothing in it yet; its tasks are submitted at this moment."""
+        return FirstEvents(SUBMITTED, Task.Submitted.class_version, self._clock.now(), origin)
+
+    def draft_in(
+        self, batch: FirstEvents, specification: TaskSpecification, *, task_id: UUID | None = None
+    ) -> None:
+        """Add to a batch what a new task would begin with; raises what `draft` raises."""
+        first = self._first(specification, now=batch.occurred_at, task_id=task_id)
+        batch.add(first.task_id, kind=specification.kind, queue=specification.queue, data=first.data)
+        if first.payload_key is not None:
+            batch.payload_keys[first.task_id] = first.payload_key
+
+    async def record(self, batch: FirstEvents) -> Appended:
+        """Record a batch, all of it or nothing, and return the receipt of its last task."""
+        return await self._store.append_first(batch)
 
     async def unknown(
         self, task_ids: Collection[UUID], *, connection: asyncpg.Connection | None = None
@@ -179,6 +202,20 @@ class TaskCommands:
             lambda task: task.retry(actor=origin.actor, reason=reason, now=self._clock.now()),
             origin=origin,
         )
+
+    def _first(self, specification: TaskSpecification, *, now: datetime, task_id: UUID | None) -> _First:
+        check_specification(specification)
+        # A view of the policies that is a moment old does no harm: whoever claims the task looks again.
+        hold = None if self._policies is None else self._policies.hold_of_new(specification.queue)
+        is_erasable = self._vault.is_erasable(asked=specification.erasable)
+        if is_erasable and not specification.erasable:
+            specification = replace(specification, erasable=True)
+        task_id = task_id or uuid7()
+        data = encode_fields(Task.Submitted, Task.submission_fields(specification, now=now, hold=hold))
+        if not is_erasable:
+            return _First(task_id, data)
+        key = self._vault.new_key(task_id, specification.tags)
+        return _First(task_id, protected_data(SUBMITTED, data, key.cipher), key.kept)
 
     async def _check_parents(
         self, specifications: Sequence[TaskSpecification], connection: asyncpg.Connection | None

@@ -67,9 +67,19 @@ class Task(TaskState, BaseAggregate[UUID]):
         cls, task_id: UUID, specification: TaskSpecification, *, now: datetime, hold: HoldReason | None = None
     ) -> events.Submitted:
         """Return the event that a new task begins with, for who has no use for the task itself."""
+        fields = cls.submission_fields(specification, now=now, hold=hold)
+        return cls.Submitted(
+            originator_topic=cls.TOPIC, originator_id=task_id, originator_version=1, timestamp=now, **fields
+        )
+
+    @staticmethod
+    def submission_fields(
+        specification: TaskSpecification, *, now: datetime, hold: HoldReason | None = None
+    ) -> dict[str, Any]:
+        """Return the fields of that event, for who has no use for the event itself."""
         run_at = specification.run_at if specification.run_at and specification.run_at > now else None
         after = [str(parent) for parent in specification.after]
-        fields: dict[str, Any] = {
+        return {
             "kind": specification.kind,
             "queue": specification.queue,
             "input": specification.input,
@@ -87,9 +97,6 @@ class Task(TaskState, BaseAggregate[UUID]):
             "erasable": specification.erasable or None,
             "hold": HoldReason.AFTER if after else hold if run_at is None else None,
         }
-        return cls.Submitted(
-            originator_topic=cls.TOPIC, originator_id=task_id, originator_version=1, timestamp=now, **fields
-        )
 
     @property
     def is_finished(self) -> bool:

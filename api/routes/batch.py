@@ -60,11 +60,11 @@ class BatchRoutes:
             batch = Batch(self._ledger, self._intake, origin=origin)
             drafts = await batch.read(self._items(request, body))
             del body
-            receipts = await self._ledger.commands.record(drafts)
+            receipt = await self._ledger.commands.record(drafts)
         return JsonResponse(
-            {"task_ids": [draft.task_id for draft in drafts], "count": len(drafts)},
+            {"task_ids": drafts.task_ids, "count": len(drafts)},
             HTTPStatus.ACCEPTED,
-            headers={POSITION_HEADER: str(max(receipt.position for receipt in receipts))},
+            headers={POSITION_HEADER: str(receipt.position)},
         )
 
     def _traced(self, origin: Origin) -> AbstractContextManager[Origin]:

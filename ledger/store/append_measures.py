@@ -7,7 +7,7 @@ from uuid import UUID
 
 from ledger.measures import Measures
 from ledger.store.batcher import AppendRequest
-from ledger.store.records import Appended, StreamAppend
+from ledger.store.records import Appended, FirstEvents, StreamAppend
 from ledger.telemetry import APPEND_SECONDS, EVENTS_APPENDED, STALE_WRITES
 
 
@@ -27,6 +27,11 @@ class AppendMeasures:
         # One event at a time would cost a submit as much as the rest of its telemetry.
         for topic, count in Counter([event.type for stream in streams for event in stream.events]).items():
             self._measures.count(EVENTS_APPENDED, topic, by=count)
+
+    def note_first(self, events: FirstEvents, *, began: float) -> None:
+        """Count the first events of new streams."""
+        self._measures.observe(APPEND_SECONDS, time.monotonic() - began)
+        self._measures.count(EVENTS_APPENDED, events.type, by=len(events))
 
     def note_stale_write(self) -> None:
         """Count a late write that was refused."""

@@ -11,7 +11,7 @@ from ledger.errors import WrongExpectedVersionError
 from ledger.queries import query
 from ledger.settings import Settings
 from ledger.store.enlisted import columns_of, keep_payload_keys
-from ledger.store.records import Appended, PayloadKey, StreamAppend
+from ledger.store.records import Appended, FirstEvents, PayloadKey, StreamAppend
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,35 @@ async def append_all_in(connection: asyncpg.Connection, statements: Sequence[Sta
             missing = next(stream for stream in statement.streams if stream.task_id not in receipts)
             raise WrongExpectedVersionError(task_id=missing.task_id, expected_version=missing.expected_version)
     return receipts
+
+
+async def append_first_in(connection: asyncpg.Connection, events: FirstEvents, settings: Settings) -> Appended:
+    """Append the first events of new streams in the open transaction, and return the receipt of the last one.
+
+    Raises:
+        asyncpg.UniqueViolationError: one of the streams exists.
+    """
+    if events.payload_keys:
+        await keep_payload_keys(connection, events.payload_keys)
+    origin = events.origin
+    of_all = (events.type, events.schema_version, events.occurred_at, origin.actor, origin.correlation_id)
+    for part in _slices(events, settings):
+        columns = events.task_ids[part], events.kinds[part], events.queues[part], events.data[part]
+        [(position, recorded_at)] = await connection.fetch(
+            query("append_first_events"), *columns, *of_all, origin.causation_id, origin.traceparent
+        )
+    return Appended(events.task_ids[-1], 1, position, recorded_at)
+
+
+def _slices(events: FirstEvents, settings: Settings) -> Iterator[slice]:
+    first = size = 0
+    for index, data in enumerate(events.data):
+        is_full = index - first >= settings.append_batch_size_max
+        if index > first and (is_full or size + len(data) > settings.append_batch_bytes_max):
+            yield slice(first, index)
+            first, size = index, 0
+        size += len(data)
+    yield slice(first, len(events))
 
 
 def _parts(streams: Sequence[StreamAppend], settings: Settings) -> Iterator[list[StreamAppend]]:

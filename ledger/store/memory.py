@@ -2,7 +2,7 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ import asyncpg
 from ledger.errors import IdempotencyKeyReusedError, InvalidValueError, WrongExpectedVersionError
 from ledger.store.keys import Once, UniqueKey, is_unfinished
 from ledger.store.port import AppendSignal
-from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite, StreamAppend
+from ledger.store.records import Appended, FirstEvents, NewEvent, RecordedEvent, StaleWrite, StreamAppend
 
 
 class MemoryEventStore:
@@ -58,6 +58,13 @@ class MemoryEventStore:
         self.wake_readers()
         return receipts
 
+    async def append_first(self, events: FirstEvents) -> Appended:
+        """Append the first events of new streams; payload keys are refused, as with one."""
+        check_first(events)
+        if events.payload_keys:
+            raise _payload_key_refused()
+        return (await self.append_many(list(_streams_of(events))))[-1]
+
     async def append_once(
         self,
         task_id: UUID,
@@ -72,7 +79,7 @@ class MemoryEventStore:
         Payload keys are refused: memory would be a place where they are not erased.
         """
         if once.payload_key is not None:
-            raise InvalidValueError(field="payload_key", bound="None: memory keeps none", value="one")
+            raise _payload_key_refused()
         key = once.idempotency_key
         if key is not None and (key.scope, key.key) in self._first_uses:
             digest, receipt = self._first_uses[key.scope, key.key]
@@ -209,6 +216,32 @@ def check_appends(streams: Sequence[StreamAppend]) -> None:
         if stream.task_id in seen:
             raise InvalidValueError(field="streams", bound="different tasks", value=str(stream.task_id))
         seen.add(stream.task_id)
+
+
+def check_first(events: FirstEvents) -> None:
+    """Raise InvalidValueError where there are no events, or one stream twice."""
+    if not events.task_ids:
+        raise InvalidValueError(field="events", bound="at least one", value=0)
+    if len(set(events.task_ids)) < len(events.task_ids):
+        raise InvalidValueError(field="events", bound="of different tasks", value="a task twice")
+
+
+def _streams_of(events: FirstEvents) -> Iterator[StreamAppend]:
+    for task_id, kind, queue, data in zip(events.task_ids, events.kinds, events.queues, events.data, strict=True):
+        row = NewEvent(
+            type=events.type,
+            schema_version=events.schema_version,
+            kind=kind,
+            queue=queue,
+            data=data,
+            occurred_at=events.occurred_at,
+            origin=events.origin,
+        )
+        yield StreamAppend(task_id, (row,), 0)
+
+
+def _payload_key_refused() -> InvalidValueError:
+    return InvalidValueError(field="payload_key", bound="None: memory keeps none", value="one")
 
 
 def _refuse_connection(connection: asyncpg.Connection | None) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from ledger.store.keys import Once
-from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite, StreamAppend
+from ledger.store.records import Appended, FirstEvents, NewEvent, RecordedEvent, StaleWrite, StreamAppend
 
 
 class AppendSignal(Protocol):
@@ -54,6 +54,16 @@ class EventStore(Protocol):
         Raises:
             WrongExpectedVersionError: a stream's head is not at its expected version; it names the stream.
             InvalidValueError: no streams, a stream twice, no events, or an expected version below 0.
+        """
+
+    async def append_first(self, events: FirstEvents) -> Appended:
+        """Append the first events of new streams in one transaction, all of them or none, in their order.
+
+        Returns the receipt of the last one.
+
+        Raises:
+            WrongExpectedVersionError: one of the streams exists; it names it.
+            InvalidValueError: there are none, or a stream twice.
         """
 
     async def append_once(

@@ -20,11 +20,11 @@ from ledger.store.connection import Database, translated
 from ledger.store.enlisted import append_in, columns_of, enlisted, is_partial
 from ledger.store.gate import Gate
 from ledger.store.keys import Once
-from ledger.store.many import append_all_in, statements_of
-from ledger.store.memory import check_append, check_appends
+from ledger.store.many import append_all_in, append_first_in, statements_of
+from ledger.store.memory import check_append, check_appends, check_first
 from ledger.store.once import append_once_in
 from ledger.store.port import AppendSignal
-from ledger.store.records import Appended, NewEvent, RecordedEvent, StaleWrite, StreamAppend
+from ledger.store.records import Appended, FirstEvents, NewEvent, RecordedEvent, StaleWrite, StreamAppend
 from ledger.store.signals import Doorbell, listening
 
 
@@ -102,6 +102,21 @@ class PostgresEventStore:
                 raise
             raise await self._conflict(streams) from error
         return [receipts[stream.task_id] for stream in streams]
+
+    async def append_first(self, events: FirstEvents) -> Appended:
+        """Append in one transaction, a few statements long."""
+        check_first(events)
+        began = time.monotonic()
+        try:
+            async with self._database.connection() as own, own.transaction():
+                receipt = await append_first_in(own, events, self._settings)
+        except StoreRefusedError as error:
+            if not isinstance(error.__cause__, asyncpg.UniqueViolationError):
+                raise
+            raise await self._conflict([StreamAppend(task_id, (), 0) for task_id in events.task_ids]) from error
+        self._doorbell.ring()
+        self._appends.note_first(events, began=began)
+        return receipt
 
     async def append_once(
         self,

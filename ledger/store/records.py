@@ -1,7 +1,7 @@
 """The shapes of an event on its way into the ledger and back out of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -69,6 +69,37 @@ class StreamAppend:
     events: Sequence[NewEvent]
     expected_version: int
     payload_key: PayloadKey | None = None
+
+
+@dataclass(slots=True)
+class FirstEvents:
+    """The first events of new streams, a column each: thousands of them cost half of what as many objects do.
+
+    Attributes:
+        type: of all, as are `schema_version`, `occurred_at` and `origin`.
+        data: JSON texts.
+        payload_keys: what is kept beside the streams of erasable tasks.
+    """
+
+    type: str
+    schema_version: int
+    occurred_at: datetime
+    origin: Origin
+    task_ids: list[UUID] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    queues: list[str] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
+    payload_keys: dict[UUID, PayloadKey] = field(default_factory=dict)
+
+    def add(self, task_id: UUID, *, kind: str, queue: str, data: str) -> None:
+        """Add the first event of one more stream."""
+        self.task_ids.append(task_id)
+        self.kinds.append(kind)
+        self.queues.append(queue)
+        self.data.append(data)
+
+    def __len__(self) -> int:
+        return len(self.task_ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,17 @@ SELECT inserted.task_id, max(inserted.version) AS version, max(inserted.position
   JOIN fresh ON fresh.task_id = inserted.task_id AND fresh.version = inserted.version
  GROUP BY inserted.task_id;
 
+-- name: append_first_events
+-- Appends the first events of new streams, in their order; one stream that exists refuses them all.
+WITH inserted AS (
+    INSERT INTO ledger.events (task_id, version, type, schema_version, kind, queue, data, occurred_at,
+                               actor, correlation_id, causation_id, traceparent)
+    SELECT task_id, 1, $5, $6, kind, queue, data, $7, $8, coalesce($9, task_id::text), $10, $11
+      FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[]) AS fresh (task_id, kind, queue, data)
+    RETURNING position, recorded_at
+)
+SELECT max(position) AS position, max(recorded_at) AS recorded_at FROM inserted;
+
 -- name: read_stream
 -- The events of one task, oldest first, from a version on.
 SELECT position, task_id, version, type, schema_version, kind, queue, data, occurred_at, recorded_at,

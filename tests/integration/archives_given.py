@@ -41,8 +41,9 @@ async def with_partition(ledger: Ledger, month: Month) -> None:
 async def submitted_in(ledger: Ledger, month: Month, number: int = 0) -> UUID:
     """Submit a task whose id says that it is of a month."""
     task_id = UUID(int=month.ids[0].int | 0x7000 << 64 | 0x8 << 60 | number)
-    draft = ledger.commands.draft(TaskSpecification(input={"n": 1.10}), origin=CLIENT, task_id=task_id)
-    await ledger.commands.record([draft])
+    batch = ledger.commands.batch(origin=CLIENT)
+    ledger.commands.draft_in(batch, TaskSpecification(input={"n": 1.10}), task_id=task_id)
+    await ledger.commands.record(batch)
     return task_id
 
 

@@ -339,11 +339,10 @@ async def test_a_task_whose_batch_stands_across_two_stretches_of_the_log_waits_f
     unfinished, *_ = await ledger.commands.submit_many([TaskSpecification()] * 999, origin=CLIENT)
     child, broken = sorted(uuid7() for _ in range(2))
     waits = TaskSpecification(after=(unfinished.task_id, broken))
-    drafts = [
-        ledger.commands.draft(waits, origin=CLIENT, task_id=child),
-        ledger.commands.draft(TaskSpecification(), origin=CLIENT, task_id=broken),
-    ]
-    await ledger.commands.record(drafts)
+    batch = ledger.commands.batch(origin=CLIENT)
+    ledger.commands.draft_in(batch, waits, task_id=child)
+    ledger.commands.draft_in(batch, TaskSpecification(), task_id=broken)
+    await ledger.commands.record(batch)
     await follow_ups.run_once()
 
     await fail(ledger, broken)
