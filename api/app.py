@@ -1,5 +1,7 @@
 """The HTTP application: one ledger in, routes out; it keeps nothing outside of itself."""
 
+from functools import partial
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -9,7 +11,7 @@ from starlette.types import ASGIApp
 from api.conditions import APPLIED_HEADER, MIN_POSITION_HEADER
 from api.dashboard.pages import PAGES
 from api.dashboard.site import Site
-from api.fast_lane import FastLane
+from api.fast_lane import FastLane, PlainRead
 from api.frame import Frame
 from api.guard import Access, Guard
 from api.openapi import DESCRIPTION, TITLE, DocumentedApi
@@ -80,7 +82,10 @@ def create_app(
     app.router.routes.insert(0, submit.route())
     HealthRoutes(ledger, broker).add_to(app)
     MetricsRoutes(Scrape(ledger, role=ledger.instruments.role or Role.API, broker=broker)).add_to(app)
-    _add_routes(app, ledger, looked_at=looked_at or broker)
+    tail = Tail(ledger)
+    tasks = TaskRoutes(ledger, tail)
+    tasks.add_to(app)
+    _add_routes(app, ledger, tail, looked_at=looked_at or broker)
     ProjectionRoutes(ledger, catalogue or Catalogue()).add_to(app)
     app.router.routes.extend(page_routes())
     app.router.routes.extend(LoginRoutes(access).routes())
@@ -90,14 +95,18 @@ def create_app(
     meter = RequestMeter(ledger.instruments.measures)
     meter.learn(app.routes)
     _add_middleware(app, ledger.settings, access, meter)
-    return FastLane(app, submit=Frame(Guard(submit, access), meter, route=SUBMIT_PATH))
+    in_lane = partial(_guarded, access=access, meter=meter)
+    reads = {name: in_lane(PlainRead(answer), route) for name, (route, answer) in tasks.plain_reads().items()}
+    return FastLane(app, submit=in_lane(submit, SUBMIT_PATH), reads=reads)
 
 
-def _add_routes(app: FastAPI, ledger: Ledger, *, looked_at: Broker | None) -> None:
-    tail = Tail(ledger)
+def _guarded(endpoint: ASGIApp, route: str, *, access: Access, meter: RequestMeter) -> ASGIApp:
+    return Frame(Guard(endpoint, access), meter, route=route)
+
+
+def _add_routes(app: FastAPI, ledger: Ledger, tail: Tail, *, looked_at: Broker | None) -> None:
     for routes in (
         BatchRoutes(ledger),
-        TaskRoutes(ledger, tail),
         StreamRoutes(ledger, tail),
         LedgerRoutes(ledger),
         CommandRoutes(ledger),

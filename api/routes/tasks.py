@@ -1,6 +1,6 @@
 """GET /tasks and below: what became of the tasks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -36,6 +36,9 @@ from ledger.payloads.cipher import ERASED, is_erased_value
 from ledger.payloads.opening import Opening
 from ledger.store.records import RecordedEvent, StaleWrite
 from ledger.task_words import Status
+
+_STATUS = "/tasks/{task_id}/status"
+_EVENTS = "/tasks/{task_id}/events"
 
 
 class TaskQuery(AsOfQuery):
@@ -74,7 +77,7 @@ class TaskRoutes:
         )
         for path, endpoint, answer in (
             ("/tasks/{task_id}", self.show, TaskShown),
-            ("/tasks/{task_id}/status", self.status, TaskStatus),
+            (_STATUS, self.status, TaskStatus),
         ):
             app.add_api_route(
                 path,
@@ -85,13 +88,24 @@ class TaskRoutes:
                 openapi_extra=header_parameters(MIN_POSITION_HEADER, "If-None-Match", "Prefer"),
             )
         for path, look, shape in (
-            ("/tasks/{task_id}/events", self.events, History),
+            (_EVENTS, self.events, History),
             ("/tasks/{task_id}/explain", self.explain, Explained),
             ("/tasks/{task_id}/diff", self.diff, TaskDiff),
         ):
             app.add_api_route(
                 path, look, tags=["tasks"], response_model=shape, responses=problems(400, 404, 410, 503)
             )
+
+    def plain_reads(self) -> Mapping[str, tuple[str, Callable[[UUID, Request], Awaitable[Response]]]]:
+        """Return the routes of the reads that are asked most, with what answers them where there is no query.
+
+        By the last parts of their paths.
+        """
+        as_it_is, from_the_first = TaskQuery(), HistoryQuery()
+        return {
+            "status": (_STATUS, lambda task_id, request: self.status(task_id, as_it_is, request)),
+            "events": (_EVENTS, lambda task_id, _request: self.events(task_id, from_the_first)),
+        }
 
     async def list(self, asked: Annotated[ListQuery, Query()], request: Request) -> JsonResponse:
         """List tasks, as they are or as they were, newest first."""

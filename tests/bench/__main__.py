@@ -21,6 +21,7 @@ from tests.bench.idle import idle
 from tests.bench.live_folds import live_folds
 from tests.bench.measurements import Measured, Measurement, Servers, drain, durable_submits, latency, open_servers
 from tests.bench.projection_runner import rebuild_beside_the_library
+from tests.bench.reads import reads
 from tests.bench.rebuild import rebuild_at_rest_and_under_load
 
 MEASUREMENTS: dict[str, tuple[Measurement, ...]] = {
@@ -29,6 +30,7 @@ MEASUREMENTS: dict[str, tuple[Measurement, ...]] = {
     "drain": (drain,),
     "latency": (latency,),
     "idle": (idle,),
+    "reads": (reads,),
     # The largest comes last: what vacuums and checkpoints it leaves behind would count for the others.
     "rebuild": (rebuild_beside_the_library, live_folds, rebuild_at_rest_and_under_load),
     "as-of": (as_of_anywhere,),

@@ -1,6 +1,7 @@
-"""A load generator: raw keep-alive connections that each send the same request again as soon as it is answered.
+"""A load generator: raw keep-alive connections that each send the next request as soon as the last is answered.
 
     python -m tests.bench.load http://127.0.0.1:8080/tasks --body '{"input":"hello"}' --requests 40000
+    python -m tests.bench.load http://127.0.0.1:8080/tasks/@/status --each ids.txt
 
 It prints one JSON object. Run it as a process of its own, or it measures itself together with the server.
 """
@@ -12,7 +13,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import cycle
+from pathlib import Path
 from typing import Self, cast
 from urllib.parse import urlsplit
 
@@ -24,15 +27,27 @@ _CONTENT_LENGTH = b"content-length: "
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to send, how often, and over how many connections at once."""
+    """What to send, how often, and over how many connections at once.
+
+    Attributes:
+        url: where to; an @ in it stands for one of `each` after the other.
+        body: what to POST; None for a GET.
+    """
 
     url: str
     body: bytes | None = None
     connections: int = 64
     requests: int = 20_000
+    each: tuple[str, ...] = ()
+
+    def all_requests(self) -> list[bytes]:
+        """Return the bytes of the requests that are sent in turn."""
+        if not self.each:
+            return [self.request()]
+        return [replace(self, url=self.url.replace("@", word), each=()).request() for word in self.each]
 
     def request(self) -> bytes:
-        """Return the bytes of one request: a POST where there is a body, else a GET."""
+        """Return the bytes of one request."""
         place = urlsplit(self.url)
         path = (place.path or "/") + (f"?{place.query}" if place.query else "")
         head = f"{'GET' if self.body is None else 'POST'} {path} HTTP/1.1\r\nhost: {place.netloc}\r\n"
@@ -100,7 +115,7 @@ class _Run:
     """What the connections of one run share."""
 
     def __init__(self, load: Load) -> None:
-        self.request = load.request()
+        self.requests = cycle(load.all_requests())
         self.unsent = load.requests
         self.unanswered = load.requests
         self.latencies: list[float] = []
@@ -139,7 +154,7 @@ class _Connection(asyncio.Protocol):
             return
         self._run.unsent -= 1
         self._sent_at = time.perf_counter()
-        self._transport.write(self._run.request)
+        self._transport.write(next(self._run.requests))
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -165,9 +180,15 @@ def _arguments() -> Load:
     parser.add_argument("--body", help="send it by POST; without it, GET")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--each", type=Path, help="a file of words, a line each, for the @ in the URL")
     given = parser.parse_args()
-    body = None if given.body is None else given.body.encode()
-    return Load(given.url, body=body, connections=given.connections, requests=given.requests)
+    return Load(
+        given.url,
+        body=None if given.body is None else given.body.encode(),
+        connections=given.connections,
+        requests=given.requests,
+        each=tuple(given.each.read_text().split()) if given.each else (),
+    )
 
 
 if __name__ == "__main__":

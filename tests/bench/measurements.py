@@ -28,6 +28,7 @@ from tests.services.processes import processes_within
 _DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB", "max_wal_size": "4GB"}
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _SUBMITTERS = 256
+_SUBMISSION = '{"input":"hello world"}'
 _DRAIN_SECONDS_MAX = 300.0
 _LATENCY_RATE_PER_SECOND = 50
 
@@ -104,9 +105,9 @@ async def durable_submits(servers: Servers, scale: float) -> Measured:
     with servers.cluster() as cluster, processors(servers, cluster) as used:
         cluster.start("api")
         await asyncio.to_thread(cluster.wait_until_alive)
-        await _load(f"{cluster.url}/tasks", requests // 10)
+        await load(f"{cluster.url}/tasks", requests // 10, body=_SUBMISSION)
         used.start()
-        report = await _load(f"{cluster.url}/tasks", requests)
+        report = await load(f"{cluster.url}/tasks", requests, body=_SUBMISSION)
         used.stop()
     return Measured(
         work="durable POST /tasks, one API process, 64 connections",
@@ -213,10 +214,16 @@ def _used(pid: int) -> float:
     return sum(map(int, fields[11:15])) / _TICKS_PER_SECOND  # of its own, and of its children that have ended
 
 
-async def _load(url: str, requests: int) -> dict[str, float]:
+async def load(url: str, requests: int, *, body: str | None = None, each: Path | None = None) -> dict[str, float]:
+    """Send so many requests from 64 connections of another process, and return its report (tests.bench.load)."""
+    given = (
+        "--requests",
+        str(requests),
+        *(("--body", body) if body else ()),
+        *(("--each", str(each)) if each else ()),
+    )
     generator = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.bench.load", url, "--body", '{"input":"hello world"}'),
-        *("--connections", "64", "--requests", str(requests)),
+        *(sys.executable, "-m", "tests.bench.load", url, "--connections", "64", *given),
         stdout=asyncio.subprocess.PIPE,
     )
     output, _ = await generator.communicate()
