@@ -71,6 +71,7 @@ function stretchSlider(fresh) {
 
 function isInUse(part) {
   // What somebody types into, or points at with the keyboard, is not taken from under their hands.
+  if (part.querySelector("details[data-kept][open]")) return true;
   const active = document.activeElement;
   return active !== document.body && part.contains(active) && active.matches("input, textarea, select, button, summary");
 }
