@@ -30,9 +30,9 @@ async def api(database_url: str) -> AsyncIterator[tuple[Ledger, httpx.AsyncClien
         yield api
 
 
-async def cancelled(ledger: Ledger, **task: object) -> UUID:
+async def cancelled(ledger: Ledger, *, erasable: bool = True, tags: tuple[str, ...] = ()) -> UUID:
     """Submit a task with the marker in its input, and finish it."""
-    [task_id] = await submitted(ledger, input=MARKER, **task)
+    [task_id] = await submitted(ledger, input=MARKER, erasable=erasable, tags=tags)
     await ledger.commands.cancel(task_id, reason="", origin=CLIENT)
     await caught_up(ledger)
     return task_id
@@ -41,7 +41,7 @@ async def cancelled(ledger: Ledger, **task: object) -> UUID:
 async def test_a_finished_erasable_task_can_be_erased_and_then_says_by_whom(
     ledger: Ledger, client: httpx.AsyncClient
 ) -> None:
-    task_id = await cancelled(ledger, erasable=True)
+    task_id = await cancelled(ledger)
     before = await page(client, f"/ui/tasks/{task_id}")
     await Erasure(ledger).erase(task_id, reason=ATTACK, origin=ANN)
 
@@ -58,9 +58,9 @@ async def test_a_finished_erasable_task_can_be_erased_and_then_says_by_whom(
 
 
 async def test_what_cannot_be_erased_offers_no_erasure(ledger: Ledger, client: httpx.AsyncClient) -> None:
-    clear = await cancelled(ledger)
+    clear = await cancelled(ledger, erasable=False)
     [waiting] = await submitted(ledger, erasable=True)
-    finished = await cancelled(ledger, erasable=True)
+    finished = await cancelled(ledger)
     reader = ApiKey(name="reader", scopes=frozenset({Scope.READ, Scope.OPERATE}))
 
     offered = [BUTTON in await page(client, f"/ui/tasks/{one}") for one in (clear, waiting, finished)]
@@ -75,7 +75,7 @@ async def test_what_cannot_be_erased_offers_no_erasure(ledger: Ledger, client: h
 async def test_an_erasure_by_tag_is_followed_from_its_order_to_the_task(
     ledger: Ledger, client: httpx.AsyncClient
 ) -> None:
-    task_id = await cancelled(ledger, erasable=True, tags=("customer:1",))
+    task_id = await cancelled(ledger, tags=("customer:1",))
     await submitted(ledger, erasable=True, tags=("customer:1",))
     order = await ErasureOrders(ledger).begin("customer:1", reason=ATTACK, origin=ANN)
     running = await page(client, f"/ui/erasures/{order.order_id}")
