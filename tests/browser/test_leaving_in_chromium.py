@@ -72,6 +72,7 @@ async def test_a_task_is_erased_after_a_step_that_says_what_goes(site: Site, pag
     assert not (await site.ledger.commands.load(task_id)).erased
     await page.get_by_label("Why, for its history").fill("asked to be forgotten")
     await page.get_by_label("I know that this cannot be undone").check()
+    await page.get_by_role("heading", level=1).click()
     async with page.expect_response(f"**/ui/tasks/{task_id}"):  # what was filled in outlasts a refresh
         await page.evaluate("document.dispatchEvent(new Event('page:refresh'))")
     await button.click()
