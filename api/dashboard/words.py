@@ -50,7 +50,7 @@ def size(octets: int) -> str:
     """Return how large a file is, in the largest unit that leaves a number before the point."""
     units = ("B", "kB", "MB", "GB", "TB")
     power = min((len(str(octets)) - 1) // 3, len(units) - 1)
-    return f"{octets / 1000**power:.3g} {units[power]}"
+    return f"{rate(octets / 1000**power)} {units[power]}"
 
 
 def rate(number: float | None) -> str:
