@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message
 
 from api.caller import caller_of, let_in
+from api.needed_scope import needed_scope
 
 _PASSED_ON = (b"host", b"x-correlation-id")
 
@@ -53,6 +54,11 @@ class Visit:
             return await self.get(path, parameters)
         except AnsweredProblemError:
             return None
+
+    def may(self, method: str, path: str) -> bool:
+        """Say whether whoever looks may send this to the API: what they may not, the page need not offer."""
+        caller, needed = caller_of(self.request.scope), needed_scope(method, path)
+        return caller is None or needed is None or caller.may(needed)
 
     async def _answer(self, path: str, query: str) -> tuple[int, bytes]:
         status, pieces = 0, []

@@ -25,12 +25,17 @@ View = Callable[[Visit], Awaitable[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: its address below /ui, its title in the menu (none: it is not in it), its template and its view."""
+    """A page: its address below /ui, its title in the menu (none: it is not in it), its template and its view.
+
+    Attributes:
+        key: what leads to it after `g`; the first nine of the menu have their number.
+    """
 
     path: str
     title: str | None
     template: str
     view: View
+    key: str | None = None
 
 
 class Site:
@@ -57,6 +62,7 @@ class Site:
             words.rate,
             words.pretty,
             words.short,
+            words.size,
             words.who,
         ):
             self._templates.filters[function.__name__] = function
@@ -85,6 +91,7 @@ class Site:
             menu=[entry for entry in self._pages if entry.title],
             root=_root_of(page.path),
             query=visit.query,
+            may=visit.may,
             caller=caller,
             form_token=None if caller is None else caller.form_token,
             **seen,

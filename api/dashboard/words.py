@@ -46,6 +46,13 @@ def count(number: float | None) -> str:
     return "" if number is None else f"{number:,.0f}".replace(",", "\u202f")
 
 
+def size(octets: int) -> str:
+    """Return how large a file is, in the largest unit that leaves a number before the point."""
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = min((len(str(octets)) - 1) // 3, len(units) - 1)
+    return f"{rate(octets / 1000**power)} {units[power]}"
+
+
 def rate(number: float | None) -> str:
     """Return a rate with as many digits as say something."""
     return "" if number is None else f"{number:,.0f}" if number >= 100 else f"{number:.3g}"  # noqa: PLR2004 - three digits

@@ -8,7 +8,7 @@ document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (form.matches("[data-api]")) {
     event.preventDefault();
-    await act(form);
+    await act(form, event.submitter);
   } else if (form.matches("[data-submit]")) {
     event.preventDefault();
     await submit(form);
@@ -23,6 +23,11 @@ document.addEventListener("click", async (event) => {
   say(`Copied: ${text}`);
 });
 
+document.querySelector("[data-copy-secret]")?.addEventListener("click", async (event) => {
+  await navigator.clipboard?.writeText(document.querySelector("[data-secret]").textContent);
+  event.target.textContent = navigator.clipboard ? "Copied" : "Copy it by hand: it is selected";
+});
+
 document.querySelector("[data-find]")?.form.addEventListener("submit", (event) => {
   const wanted = document.querySelector("[data-find]").value.trim();
   if (/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(wanted)) {
@@ -31,23 +36,71 @@ document.querySelector("[data-find]")?.form.addEventListener("submit", (event) =
   }
 });
 
-async function act(form) {
+async function act(form, submitter) {
   if (form.dataset.confirm && !confirm(form.dataset.confirm)) return;
-  const [method, path] = form.dataset.api.split(" ");
-  const fields = Object.fromEntries([...new FormData(form)].filter(([, value]) => value));
-  const body = { ...JSON.parse(form.dataset.body || "{}"), ...fields };
-  const answer = await send(method, path, Object.keys(body).length ? body : undefined);
-  if (answer) {
-    say(outcome(answer));
-    document.activeElement?.blur();
-    document.dispatchEvent(new Event("page:refresh"));
+  const body = { ...JSON.parse(form.dataset.body || "{}"), ...JSON.parse(submitter?.dataset.body || "{}"), ...fieldsOf(form) };
+  const [method, pattern] = form.dataset.api.split(" ");
+  const answer = await send(method, filled(pattern, body), body);
+  if (!answer) return;
+  if (answer.secret) await showSecret(answer.secret);
+  say(outcome(answer));
+  if (answer.dry_run) return;
+  if (form.dataset.then) {
+    location.href = root + filled(form.dataset.then, answer);
+    return;
   }
+  form.reset();
+  form.closest("details[data-kept]")?.removeAttribute("open");
+  document.activeElement?.blur();
+  document.dispatchEvent(new Event("page:refresh"));
+}
+
+function fieldsOf(form) {
+  // What is left empty is left out; `filter.kind` stands within `filter`, and ticks of one name make an array.
+  const fields = {};
+  for (const field of form.elements) {
+    const isTick = field.type === "checkbox";
+    if (!field.name || !field.value || (isTick && !field.checked)) continue;
+    const [outer, inner] = field.name.split(".");
+    const place = inner ? (fields[outer] ??= {}) : fields;
+    const value = isNumber(field) ? Number(field.value) : field.value;
+    if (isTick) (place[inner ?? outer] ??= []).push(value);
+    else place[inner ?? outer] = value;
+  }
+  return fields;
+}
+
+function isNumber(field) {
+  return field.type === "number" || (field.matches("[data-number]") && /^\d+$/.test(field.value));
+}
+
+function filled(pattern, values) {
+  // A value that stands in the path is not sent in the body as well.
+  return pattern.replace(/\{(\w+)\}/g, (_, name) => {
+    const value = values[name] ?? "";
+    delete values[name];
+    return encodeURIComponent(value);
+  });
+}
+
+async function showSecret(secret) {
+  // It stands in the page only while it is shown.
+  const dialog = document.querySelector("#secret");
+  const place = dialog.querySelector("[data-secret]");
+  const forget = () => place.replaceChildren();
+  place.textContent = secret;
+  addEventListener("pagehide", forget, { once: true });
+  dialog.showModal();
+  getSelection().selectAllChildren(place);
+  await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
+  forget();
 }
 
 function outcome(answer) {
   if (answer.dry_run) return `There are ${answer.count}.`;
   if (answer.bulk_id) return `Asked for: ${answer.count} will follow.`;
   if (answer.count !== undefined) return `Recorded: ${answer.count} will follow.`;
+  if (answer.outcome === "queued") return "Queued: the scheduler sends it.";
   return answer.state === "queued" ? "Asked for: it begins within seconds." : "Done.";
 }
 
@@ -71,8 +124,11 @@ async function submit(form) {
 async function send(method, path, body) {
   const headers = { "Content-Type": "application/json" };
   if (formToken) headers["X-Form-Token"] = formToken;
+  const isEmpty = !Object.keys(body).length;
+  const inQuery = method === "DELETE" && !isEmpty ? `?${new URLSearchParams(body)}` : "";
   try {
-    const response = await fetch(`${root}${path}`, { method, headers, body: body && JSON.stringify(body) });
+    const sent = method === "DELETE" || isEmpty ? undefined : JSON.stringify(body);
+    const response = await fetch(`${root}${path}${inQuery}`, { method, headers, body: sent });
     const answer = response.status === 204 ? {} : await response.json();
     if (response.ok) return answer;
     say(answer.error || `The server answered ${response.status}.`, true);

@@ -1,12 +1,13 @@
-// The keyboard: / finds, j and k go through the rows, Enter opens, g and a number change the page, ? tells of the keys.
+// The keyboard: / finds, j and k go through the rows, Enter opens, g and a number or a letter change the page, ? tells of the keys.
 
 const help = document.querySelector("#help");
+const menuKeys = [...document.querySelectorAll("nav a[data-key]")].map((link) => link.dataset.key);
 let going = false;
 
 document.querySelector("[data-help]").addEventListener("click", () => help.showModal());
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.target.matches("input, textarea, select")) {
     if (event.key === "Escape") event.target.blur();
     return;
@@ -15,6 +16,8 @@ document.addEventListener("keydown", (event) => {
   going = event.key === "g";
   if (go && /^[1-9]$/.test(event.key)) {
     document.querySelectorAll("nav a")[Number(event.key) - 1]?.click();
+  } else if (go && menuKeys.includes(event.key)) {
+    document.querySelector(`nav a[data-key="${event.key}"]`).click();
   } else if (event.key === "/") {
     event.preventDefault();
     document.querySelector("[data-find]").focus();

@@ -1,4 +1,5 @@
-// Brings what a page marks as live up to date: it listens to the log, and asks for the same page again.
+// Brings what a page marks as live up to date: it listens to the log, and asks for the same page again. What is
+// marked as a beat costs more than it moves: it only looks every few seconds.
 // A server that restarts, or a stream that ends, is no trouble: the browser comes back with the last id it got.
 
 const SETTLE_MS = 250;
@@ -15,12 +16,15 @@ document.addEventListener("page:refresh", refresh);
 function start() {
   const live = document.querySelector("[data-live]");
   if (!live) return;
-  const { task, after } = live.dataset;
+  setInterval(() => document.hidden || soon(), WITHOUT_EVENTS_MS);
+  if (live.dataset.live !== "beat") listen(live.dataset);
+}
+
+function listen({ task, after }) {
   const stream = new EventSource(root + (task ? `tasks/${task}/stream?after=${after}` : "events/stream"));
   for (const kind of ["submitted", "released", "held", "started", "progressed", "completed", "failed", "cancel_requested", "cancelled", "retried", "discarded", "erased"]) {
     stream.addEventListener(`task.${kind}`, soon);
   }
-  setInterval(() => document.hidden || soon(), WITHOUT_EVENTS_MS);
 }
 
 function soon() {
@@ -71,6 +75,7 @@ function stretchSlider(fresh) {
 
 function isInUse(part) {
   // What somebody types into, or points at with the keyboard, is not taken from under their hands.
+  if (part.querySelector("details[data-kept][open]")) return true;
   const active = document.activeElement;
   return active !== document.body && part.contains(active) && active.matches("input, textarea, select, button, summary");
 }

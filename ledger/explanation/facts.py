@@ -37,7 +37,7 @@ async def explain_task(ledger: Ledger, task_id: UUID) -> Explanation:
         event = decode(row)
         task = event.mutate(task)
         made_ready = row if ready_band(row) is not None else made_ready
-        cancelled_by = (event.actor, event.reason) if isinstance(event, Cancelled) else None
+        cancelled_by = (event.actor, event.reason) if isinstance(event, Cancelled) else cancelled_by
     if task is None:
         raise TaskNotFoundError(task_id)
     task = await Opening(ledger.vault).error_of(task)

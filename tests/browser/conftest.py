@@ -3,15 +3,48 @@
 import os
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
+
+from api.app import create_app
+from api.server import serving
+from ledger.bootstrap import Ledger, open_ledger
+from ledger.settings import load_settings
+from projections.projector import Projector
+from projections.shipped import SHIPPED
+from tests.integration.given import running
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A ledger, its projector at work, and the address of its dashboard."""
+
+    ledger: Ledger
+    url: str
+
+
+@pytest.fixture
+async def site(database_url: str) -> AsyncIterator[Site]:
+    """Serve the dashboard of a ledger that encrypts payloads, and sends webhooks to this machine."""
+    settings = load_settings(
+        database_url=database_url, port=0, poll_interval_seconds=0.1, payload_secret="s" * 40,
+        webhook_allow_private=True,
+    )  # fmt: skip
+    async with (
+        open_ledger(settings) as ledger,
+        running(Projector(ledger, SHIPPED).run()),
+        serving(create_app(ledger), settings) as port,
+    ):
+        await Projector(ledger, SHIPPED).run_once()
+        yield Site(ledger, f"http://127.0.0.1:{port}/ui")
 
 
 def _chromium() -> str:

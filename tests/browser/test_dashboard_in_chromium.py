@@ -1,8 +1,5 @@
 """The dashboard in a real browser: it follows the log, acts, is worked with the keyboard, and is accessible."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
@@ -12,31 +9,11 @@ from api.dashboard.pages import PAGES
 from api.server import serving
 from ledger.access.api_key import ApiKey, Scope
 from ledger.access.commands import create_key
-from ledger.bootstrap import Ledger, open_ledger
+from ledger.payloads.orders import ErasureOrders
 from ledger.settings import load_settings
-from projections.projector import Projector
-from projections.shipped import SHIPPED
-from tests.integration.given import caught_up, running, started, submitted
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A ledger, its projector at work, and the address of its dashboard."""
-
-    ledger: Ledger
-    url: str
-
-
-@pytest.fixture
-async def site(database_url: str) -> AsyncIterator[Site]:
-    settings = load_settings(database_url=database_url, port=0, poll_interval_seconds=0.1)
-    async with (
-        open_ledger(settings) as ledger,
-        running(Projector(ledger, SHIPPED).run()),
-        serving(create_app(ledger), settings) as port,
-    ):
-        await Projector(ledger, SHIPPED).run_once()
-        yield Site(ledger, f"http://127.0.0.1:{port}/ui")
+from tests.browser.conftest import Site
+from tests.integration.given import CLIENT, caught_up, started, submitted
+from tests.integration.webhooks_given import endpoint
 
 
 async def test_a_task_is_submitted_followed_and_cancelled(site: Site, page: Page) -> None:
@@ -110,14 +87,23 @@ async def test_a_session_acts_with_its_token(site: Site, page: Page) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_no_page_has_an_accessibility_violation(site: Site, browser: Browser, scheme: str) -> None:
-    [task_id] = await submitted(site.ledger)
+    [task_id] = await submitted(site.ledger, erasable=True, tags=("customer:1",))
     await started(site.ledger, task_id)
+    [erasable] = await submitted(site.ledger, erasable=True)
+    await site.ledger.commands.cancel(erasable, reason="", origin=CLIENT)
     await caught_up(site.ledger)
+    order = await ErasureOrders(site.ledger).begin("customer:1", reason="asked to", origin=CLIENT)
+    await endpoint(site.ledger, "http://127.0.0.1:8080/hook", types=("task.failed",))
     page = await browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
     violations = {}
-    paths = [entry.path.replace("{task_id}", str(task_id)) for entry in PAGES]
+    filled = {"{task_id}": str(task_id), "{name}": "hook", "{order_id}": str(order.order_id)}
+    paths = [f"/tasks/{erasable}"]
+    for entry in PAGES:
+        place, _, gap = entry.path.rpartition("/")
+        paths.append(f"{place}/{filled.get(gap, gap)}" if gap else entry.path)
     for path in (path for path in paths if "{" not in path):
         answer = await page.goto(site.url + path)
+        await page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true; })")
         found = await Axe().run(page)
         violations[path] = [violation["id"] for violation in found.response["violations"]]
         assert answer is not None

@@ -1,5 +1,6 @@
 """What the tests of the HTTP API begin with."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -46,3 +47,11 @@ def assert_problem(response: httpx.Response, status: int, error: str) -> None:
     assert document["status"] == status
     assert all(document[member] for member in ("type", "title", "detail", "error"))
     assert document["error"].startswith(error), document["error"]
+
+
+async def page(client: httpx.AsyncClient, path: str, status: int = 200) -> str:
+    """Return a page of the dashboard, each stretch of white space as one space."""
+    response = await client.get(path)
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    return re.sub(r"\s+", " ", response.text)

@@ -13,7 +13,7 @@ from ledger.store.records import Origin
 from ledger.task_words import Cause, TaskError
 from projections.projector import Projector
 from projections.shipped import SHIPPED
-from tests.integration.api_given import UNKNOWN_ID
+from tests.integration.api_given import UNKNOWN_ID, page
 from tests.integration.given import caught_up, execute, started, submitted
 
 ATTACK = '<script>alert("x")</script>'
@@ -30,13 +30,6 @@ async def failed(ledger: Ledger, task_id: UUID, *, message: str) -> None:
         ),
         origin=Origin(actor="worker:one"),
     )
-
-
-async def page(client: httpx.AsyncClient, path: str, status: int = 200) -> str:
-    response = await client.get(path)
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "text/html; charset=utf-8"
-    return re.sub(r"\s+", " ", response.text)
 
 
 @pytest.mark.parametrize("path", [f"/ui{page.path}" for page in PAGES if "{" not in page.path])

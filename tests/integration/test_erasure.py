@@ -165,6 +165,19 @@ async def test_an_erased_task_is_not_driven_again(ledger: Ledger, client: httpx.
     assert_problem(refused, 409, f"cannot retry task {task_id}: it is FAILED: its input was erased")
 
 
+async def test_an_erased_task_still_explains_who_cancelled_it_and_why(
+    ledger: Ledger, client: httpx.AsyncClient
+) -> None:
+    [task_id] = await submitted(ledger, erasable=True)
+    await ledger.commands.cancel(task_id, reason="called off", origin=CLIENT)
+    await Erasure(ledger).erase(task_id, reason="", origin=CLIENT)
+
+    explained = (await client.get(f"/tasks/{task_id}/explain")).json()
+
+    assert explained["summary"].startswith("client cancelled it at ")
+    assert explained["summary"].endswith(": called off.")
+
+
 async def test_without_a_secret_an_erasable_submit_is_refused_by_name(database_url: str) -> None:
     async with opened_api(database_url) as (ledger, client):
         refused = await client.post("/tasks", json={"input": MARKER, "erasable": True})

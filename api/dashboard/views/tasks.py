@@ -7,6 +7,8 @@ from api.dashboard.ask import Visit
 from api.dashboard.timeline import timeline_of
 
 STATUSES = ("PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED")
+_FINISHED = STATUSES[2:]
+_ERASED = "task.erased"
 _PAGE = 50
 _HISTORY_MAX = 500
 _FILTERS = ("kind", "queue", "created_after", "created_before", "as_of", "cursor")
@@ -47,7 +49,19 @@ async def task(visit: Visit) -> Mapping[str, Any]:
         "differences": _differences(row, folded) if folded and version == row["version"] else [],
         "explained": await visit.find(f"{path}/explain"),
         "timeline": timeline_of(history, is_open=row["status"] in ("PENDING", "RUNNING")),
+        **await _erasure(visit, row, history),
     }
+
+
+async def _erasure(visit: Visit, row: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    # Without a history, as of an archived month, nobody can say and nothing can be erased.
+    is_erasable = bool(history and history[0]["data"].get("erasable"))
+    erased = next((event for event in reversed(history) if event["type"] == _ERASED), None)
+    if is_erasable and erased is None and len(history) == _HISTORY_MAX:
+        found = await visit.find("/audit", {"task_id": row["task_id"], "types": [_ERASED], "limit": 1})
+        erased = next(iter(found["entries"] if found else []), None)
+    is_finished = row["status"] in _FINISHED
+    return {"erased": erased, "may_be_erased": is_erasable and is_finished and erased is None}
 
 
 def _bulk_filter(asked: Mapping[str, Any], several: Mapping[str, Sequence[str]]) -> Mapping[str, Any] | None:
