@@ -17,9 +17,12 @@ from pathlib import Path
 
 from tests.bench.as_of import as_of_anywhere
 from tests.bench.batches import batches
+from tests.bench.growth import growth
 from tests.bench.idle import idle
+from tests.bench.lag import lag
 from tests.bench.live_folds import live_folds
 from tests.bench.measurements import Measured, Measurement, Servers, drain, durable_submits, latency, open_servers
+from tests.bench.memory import memory
 from tests.bench.projection_runner import rebuild_beside_the_library
 from tests.bench.reads import reads
 from tests.bench.rebuild import rebuild_at_rest_and_under_load
@@ -31,9 +34,12 @@ MEASUREMENTS: dict[str, tuple[Measurement, ...]] = {
     "latency": (latency,),
     "idle": (idle,),
     "reads": (reads,),
+    "lag": (lag,),
+    "memory": (memory,),
     # The largest comes last: what vacuums and checkpoints it leaves behind would count for the others.
     "rebuild": (rebuild_beside_the_library, live_folds, rebuild_at_rest_and_under_load),
     "as-of": (as_of_anywhere,),
+    "growth": (growth,),
 }
 
 
