@@ -15,7 +15,8 @@ from projections.progress import Phase, Progress
 from projections.projector import Projector
 from projections.rebuild import Rebuilt, rebuild
 from projections.task_status import TASK_STATUS
-from tests.bench.measurements import Measured, ProcessorSeconds, Servers, processors
+from tests.bench.measurements import Measured, Servers, processors
+from tests.bench.processors import ProcessorSeconds
 
 _TASKS = 1_000_000
 _WRITERS = 4

@@ -1,0 +1,27 @@
+"""Dramatiq on RabbitMQ.
+
+- Messages are persistent and queues durable, always; `confirm_delivery` is on, so each send waits for the broker. Its
+  queues are classic ones: it knows no other type. A message is acknowledged after its actor has run.
+- Enqueue: `send` from threads, each over a channel of its own.
+- Batch: `group(...).run()`, the one call that takes many messages; it sends them one by one.
+- Drain: one `dramatiq` with one process; it prefetches two messages a thread by default, more by an environment
+  variable.
+- What it records: nothing (a result backend would be Redis or Memcached).
+"""
+
+from tests.bench.peers.peer import JobName, Peer, Task
+
+DRAMATIQ = Peer(
+    name="dramatiq",
+    requirements=("dramatiq[rabbitmq]==2.2.0",),
+    program="tests.bench.peers.programs.dramatiq_jobs",
+    jobs={
+        JobName.ENQUEUE: Task(4000, "send, 8 threads", {"concurrency": "8"}),
+        JobName.BATCH: Task(4000, "groups of 1,000", {"batch": "1000"}),
+        JobName.DRAIN: Task(
+            5000, "one process of 8 threads", {"processes": "1", "threads": "8", "prefetch": "0", "batch": "1000"}
+        ),
+    },
+    durability="RabbitMQ, durable classic queue, confirmed",
+    records="nothing",
+)
