@@ -86,6 +86,7 @@ async def rebuild_at_rest_and_under_load(servers: Servers, scale: float) -> Meas
         aim="1,000,000 events/s, swap 20 ms, no reader error",
         elapsed_seconds=used.elapsed_seconds,
         processor_seconds=used.seconds,
+        figures={"rebuild_events_per_second": at_rest.events / used.elapsed_seconds},
     )
 
 

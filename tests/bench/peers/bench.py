@@ -1,4 +1,4 @@
-"""Where a job is done: the private servers, a fresh database and queue for each job, and the peers' environments."""
+"""Where a job is done: private servers, a fresh database and queue for each job, and the peers' environments."""
 
 import asyncio
 import secrets

@@ -1,7 +1,8 @@
 """Celery on RabbitMQ, as its documentation asks for where nothing may be lost.
 
-- Messages are persistent (the default), each publish waits for the broker's confirm (`confirm_publish`), the queue is
-  a quorum queue (`task_default_queue_type`), and a message is acknowledged after its task has run (`task_acks_late`).
+- Messages are persistent (the default), each publish waits for the broker's confirm (`confirm_publish`), the
+  queue is a quorum queue (`task_default_queue_type`), and a message is acknowledged after its task has run
+  (`task_acks_late`).
 - Enqueue: `delay` from threads, each over a connection of the producer pool.
 - Batch: `group(...).apply_async()`, the one call that takes many tasks; it publishes them one by one.
 - Drain: one `celery worker` with the pool `threads` or `prefork`, without gossip, mingle and heartbeat.

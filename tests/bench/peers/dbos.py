@@ -5,7 +5,8 @@
 - Batch: it has no call for many; `enqueue_in_transaction` puts many into one transaction of the caller's.
 - Drain: one process, whose queue thread takes what `worker_concurrency` lets it at each poll (the interval is a
   setting of the queue, 1 s by default), and runs it in a pool of threads.
-- What it records: the workflow with inputs, output and status, and each of its steps (a no-op workflow has none).
+- What it records: the workflow with inputs, output and status, and each of its steps (a no-op workflow has
+  none).
 """
 
 from tests.bench.peers.peer import JobName, Peer, Task

@@ -1,7 +1,7 @@
 """Dramatiq on RabbitMQ.
 
-- Messages are persistent and queues durable, always; `confirm_delivery` is on, so each send waits for the broker. Its
-  queues are classic ones: it knows no other type. A message is acknowledged after its actor has run.
+- Messages are persistent and queues durable, always; `confirm_delivery` is on, so each send waits for the
+  broker. Its queues are classic ones: it knows no other type. A message is acknowledged after its actor has run.
 - Enqueue: `send` from threads, each over a channel of its own.
 - Batch: `group(...).run()`, the one call that takes many messages; it sends them one by one.
 - Drain: one `dramatiq` with one process; it prefetches two messages a thread by default, more by an environment

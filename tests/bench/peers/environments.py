@@ -25,12 +25,6 @@ class Environment:
 
     interpreter: Path
 
-    def versions(self) -> Mapping[str, str]:
-        """Return what is installed in it."""
-        lines = _output([str(self.interpreter), "-m", "pip", "list", "--format", "freeze"]).splitlines()
-        pairs = (line.split("==", 1) for line in lines if "==" in line)
-        return {name: version for name, version in pairs if name not in {"pip", "setuptools"}}
-
 
 def default_home() -> Path:
     """Return where environments are kept when nobody says it: below the user's own cache directory."""
@@ -57,6 +51,21 @@ def environment_of(peer: Peer, home: Path) -> Environment:
     return environment
 
 
+def installed_versions(peer: Peer, home: Path) -> Mapping[str, str]:
+    """Return what is installed in the peer's environment; nothing where that could not be made."""
+    try:
+        environment = environment_of(peer, home)
+        frozen = _output([str(environment.interpreter), "-m", "pip", "list", "--format", "freeze"])
+    except InstallError:
+        return {}
+    pairs = (line.split("==", 1) for line in frozen.splitlines() if "==" in line)
+    return (
+        {name: version for name, version in pairs if name not in {"pip", "setuptools"}}
+        if peer.requirements
+        else {}
+    )
+
+
 def _key(peer: Peer) -> str:
     text = "\n".join((platform.python_version(), *peer.requirements))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -64,9 +73,7 @@ def _key(peer: Peer) -> str:
 
 def _output(command: list[str]) -> str:
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_INSTALL_SECONDS_MAX, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_SECONDS_MAX, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InstallError(str(error)) from error
     if done.returncode != 0:

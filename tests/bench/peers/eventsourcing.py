@@ -1,9 +1,9 @@
 """The recorder for Postgres of the `eventsourcing` library: the event log alone, without a queue.
 
-- An event is a row of `stored_events`, committed when `insert_events` returns. Each insert takes an EXCLUSIVE lock of
-  the table, so that positions commit in order; so inserts wait for each other's commit.
-- Enqueue: one event a transaction, from threads, each over a connection of the pool; the event is built before by
-  hand, so neither the aggregate's nor the codec's time counts against it.
+- An event is a row of `stored_events`, committed when `insert_events` returns. Each insert takes an EXCLUSIVE
+  lock of the table, so that positions commit in order; so inserts wait for each other's commit.
+- Enqueue: one event a transaction, from threads, each over a connection of the pool; the event is built before
+  by hand, so neither the aggregate's nor the codec's time counts against it.
 - Batch: `insert_events` of many, one transaction a call.
 - Drain: it has no worker. Its ProjectionRunner stands in `tests/bench/projection_runner.py`.
 - What it records: the event.

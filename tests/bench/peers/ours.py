@@ -1,10 +1,12 @@
 """Task Ledger as two contenders: over HTTP and RabbitMQ as processes of its roles, and in process.
 
 - A task is an event in Postgres, committed when the submit returns; many submits at once share a commit.
-- Over HTTP: one API process, 64 keep-alive connections. Drained by one worker process, while relay and projector run.
-- In process: `ledger.commands`, 64 at once. Drained by `taskledger up`, every role in one process with the broker in
-  memory; nothing can wait there, so the relay's reading of the backlog is part of it.
-- What it records: an event with its content for each change (submitted, started, completed, …), and the read model.
+- Over HTTP: one API process, 64 keep-alive connections. Drained by one worker process, while relay and projector
+  run.
+- In process: `ledger.commands`, 64 at once. Drained by `taskledger up`, every role in one process with the
+  broker in memory; nothing can wait there, so the relay's reading of the backlog is part of it.
+- What it records: an event with its content for each change (submitted, started, completed, …), and the read
+  model.
 """
 
 import asyncio
@@ -34,7 +36,7 @@ OURS = Peer(
     requirements=(),
     program=_PROGRAM,
     jobs={
-        JobName.ENQUEUE: Task(20_000, "POST /tasks, 64 connections"),
+        JobName.ENQUEUE: Task(30_000, "POST /tasks, 64 connections"),
         JobName.BATCH: Task(80_000, "POST /tasks/batch of 1,000"),
         JobName.DRAIN: Task(10_000, "through RabbitMQ, one worker process beside relay and projector"),
     },
@@ -46,9 +48,9 @@ OURS_IN_PROCESS = Peer(
     requirements=(),
     program=_PROGRAM,
     jobs={
-        JobName.ENQUEUE: Task(30_000, "commands.submit, 64 at once", {"concurrency": "64"}),
-        JobName.BATCH: Task(80_000, "commands.submit_many of 1,000", {"batch": str(_BATCH)}),
-        JobName.DRAIN: Task(10_000, "every role in one process, broker in memory", {"batch": str(_BATCH)}),
+        JobName.ENQUEUE: Task(60_000, "commands.submit, 64 at once", {"concurrency": "64"}),
+        JobName.BATCH: Task(100_000, "commands.submit_many of 1,000", {"batch": str(_BATCH)}),
+        JobName.DRAIN: Task(12_000, "every role in one process, broker in memory", {"batch": str(_BATCH)}),
     },
     durability=_DURABILITY,
     records=_RECORDS,
@@ -73,13 +75,11 @@ def measure_ours(bench: Bench, job: JobName) -> Sample:
                     return asyncio.run(_drain(bench, cluster, place, tasks))
 
 
-def prepared(peer: Peer) -> Peer:
-    """Return our own program with a port to listen on, others as they are."""
-    if peer is not OURS_IN_PROCESS:
-        return peer
+def with_port(peer: Peer) -> Peer:
+    """Return our program with a free port for its API to listen on while it drains."""
     drain = peer.jobs[JobName.DRAIN]
-    with_port = replace(drain, settings={**drain.settings, "port": str(stable_port())})
-    return replace(peer, jobs={**peer.jobs, JobName.DRAIN: with_port})
+    listening = replace(drain, settings={**drain.settings, "port": str(stable_port())})
+    return replace(peer, jobs={**peer.jobs, JobName.DRAIN: listening})
 
 
 async def _enqueue(bench: Bench, cluster: Cluster, tasks: int) -> Sample:

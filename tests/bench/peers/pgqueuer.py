@@ -15,10 +15,14 @@ PGQUEUER = Peer(
     requirements=("pgqueuer[asyncpg]==1.6.0", "uvloop==0.23.0"),
     program="tests.bench.peers.programs.pgqueuer_jobs",
     jobs={
-        JobName.ENQUEUE: Task(10_000, "enqueue, 64 at once over 10 connections", {"concurrency": "64", "connections": "10"}),
+        JobName.ENQUEUE: Task(
+            10_000, "enqueue, 64 at once over 10 connections", {"concurrency": "64", "connections": "10"}
+        ),
         JobName.BATCH: Task(40_000, "enqueue of lists of 1,000", {"batch": "1000"}),
         JobName.DRAIN: Task(
-            10_000, "batch_size 100 over 10 connections", {"batch_size": "100", "connections": "10", "batch": "1000"}
+            10_000,
+            "batch_size 100 over 10 connections",
+            {"batch_size": "100", "connections": "10", "batch": "1000"},
         ),
     },
     durability="Postgres, committed",

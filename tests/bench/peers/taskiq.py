@@ -1,7 +1,8 @@
 """taskiq on RabbitMQ by taskiq-aio-pika.
 
-- Messages are persistent, the queue is a quorum queue (the default of taskiq-aio-pika 0.6), each publish waits for
-  the broker's confirm (aio-pika's default), and a message is acknowledged when its task has run (`when_executed`).
+- Messages are persistent, the queue is a quorum queue (the default of taskiq-aio-pika 0.6), each publish waits
+  for the broker's confirm (aio-pika's default), and a message is acknowledged when its task has run
+  (`when_executed`).
 - Enqueue: `kiq`, many at once over the broker's one channel, on uvloop.
 - Batch: it has none.
 - Drain: one `taskiq worker` with one worker process, which runs async tasks at once up to `--max-async-tasks`.
@@ -17,7 +18,9 @@ TASKIQ = Peer(
     jobs={
         JobName.ENQUEUE: Task(10_000, "kiq, 64 at once", {"concurrency": "64"}),
         JobName.DRAIN: Task(
-            10_000, "one process, 100 tasks at once, prefetch 200", {"workers": "1", "concurrency": "100", "prefetch": "200"}
+            10_000,
+            "one process, 100 tasks at once, prefetch 200",
+            {"workers": "1", "concurrency": "100", "prefetch": "200"},
         ),
     },
     durability="RabbitMQ, quorum queue, confirmed",

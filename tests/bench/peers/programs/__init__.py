@@ -1,1 +1,1 @@
-"""The programs that a peer's own interpreter runs; nothing here imports Task Ledger, but for the program that is ours."""
+"""The programs that a peer's own interpreter runs; nothing here imports Task Ledger, but our own program."""

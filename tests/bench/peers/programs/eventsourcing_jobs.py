@@ -39,7 +39,7 @@ def _recorder(job: Job) -> PostgresApplicationRecorder:
     datastore = PostgresDatastore(
         parts.path.removeprefix("/"), str(parts.hostname), str(parts.port),
         unquote(parts.username or ""), unquote(parts.password or ""),
-        pool_size=connections, max_overflow=0, max_waiting=connections * 100, pool_timeout=60,
+        pool_size=connections, max_overflow=0, max_waiting=connections * 100,
     )  # fmt: skip
     recorder = PostgresApplicationRecorder(datastore, events_table_name="stored_events")
     recorder.create_table()

@@ -1,7 +1,7 @@
 """The job of a program: what to do, and how it tells what that took. It knows no queue, only how to measure calls.
 
-A program says `ready` when it is connected, waits for a line, does the measured work, prints one report in JSON, and
-ends when its standard input does: so the processor time can be read before, after, and of nothing else.
+A program says `ready` when it is connected, waits for a line, does the measured work, prints one report in JSON,
+and ends when its standard input does: so the processor time can be read before, after, and of nothing else.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """The notes that a task leaves: how many ran in this process, when the first began and the last was done.
 
-Every contender's task calls `note`; nothing of it waits for anything. The clock is the machine's, not the process's.
+Every contender's task calls `note`; nothing of it waits for anything. The clock is the machine's, not the
+process's.
 """
 
 import mmap

@@ -55,7 +55,9 @@ async def _enqueue(job: Job) -> None:
 
 async def _batch(job: Job) -> None:
     async with app.open_async():
-        await job.measure_batches_async(lambda size: noop.batch_defer_async(*({"value": INPUT} for _ in range(size))))
+        await job.measure_batches_async(
+            lambda size: noop.batch_defer_async(*({"value": INPUT} for _ in range(size)))
+        )
 
 
 async def _work(job: Job) -> None:

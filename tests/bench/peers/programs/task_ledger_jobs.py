@@ -1,4 +1,4 @@
-"""The jobs with Task Ledger, in process: what an application does that submits by the library instead of over HTTP."""
+"""The jobs with Task Ledger in process, for an application that submits by the library, not over HTTP."""
 
 import asyncio
 
