@@ -21,7 +21,7 @@ import structlog
 
 from tests.bench.as_of import as_of_anywhere
 from tests.bench.batches import batches
-from tests.bench.facts import facts_of
+from tests.bench.facts import facts_of, line_of
 from tests.bench.idle import idle
 from tests.bench.live_folds import live_folds
 from tests.bench.measurements import Measured, Measurement, Servers, drain, durable_submits, latency, open_servers
@@ -109,9 +109,11 @@ def _compare(servers: Servers, given: argparse.Namespace) -> Run:
     paces = [asyncio.run(reference(servers))]
     rows = compare(given.peers, given.jobs, bench, rounds=given.rounds)
     paces.append(asyncio.run(reference(servers)))
-    sys.stdout.write(tables(rows))
-    versions = {one.peer.name: installed_versions(one.peer, bench.environments) for one in given.peers}
-    return Run(facts_of(servers, versions), given.scale, given.rounds, mean_of(paces), rows)
+    facts = facts_of(
+        servers, {one.peer.name: installed_versions(one.peer, bench.environments) for one in given.peers}
+    )
+    sys.stdout.write(tables(rows) + "\n" + line_of(facts, scale=given.scale, rounds=given.rounds))
+    return Run(facts, given.scale, given.rounds, mean_of(paces), rows)
 
 
 def _run(servers: Servers, given: argparse.Namespace, measured: list[Measured]) -> Run:

@@ -51,6 +51,18 @@ def facts_of(servers: Servers, peers: Mapping[str, Mapping[str, str]] | None = N
     )
 
 
+def line_of(facts: Facts, *, scale: float, rounds: int) -> str:
+    """Return the facts in a sentence or two, to stand below a table."""
+    machine, postgres = facts.machine, facts.postgres
+    settings = ", ".join(f"{name} {value}" for name, value in postgres.items() if name != "server_version")
+    return (
+        f"Measured {facts.measured_at} at {facts.commit}, {rounds} rounds at scale {scale:g}, "
+        f"on {machine['processor']}, {machine['cores']} cores, {machine['memory']}, {machine['kernel']}, "
+        f"load {machine['load']}; {facts.python}; "
+        f"Postgres {postgres.get('server_version')} ({settings}); RabbitMQ {facts.rabbitmq}.\n"
+    )
+
+
 def _machine() -> Mapping[str, str | int]:
     return {
         "processor": _line_of(Path("/proc/cpuinfo"), "model name"),

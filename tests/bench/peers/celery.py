@@ -15,19 +15,21 @@ from tests.bench.peers.peer import JobName, Peer, Task
 _VERSION = "celery==5.7.0"
 _PROGRAM = "tests.bench.peers.programs.celery_jobs"
 _DURABILITY = "RabbitMQ, quorum queue, confirmed"
-_WORKER = {"pool": "prefork", "concurrency": "2", "prefetch": "64", "batch": "1000"}
 
 CELERY = Peer(
     name="celery",
     requirements=(_VERSION,),
     program=_PROGRAM,
     jobs={
-        JobName.ENQUEUE: Task(4000, "delay, 8 threads", {"concurrency": "8", "connections": "8"}),
-        JobName.BATCH: Task(4000, "groups of 1,000", {"batch": "1000"}),
-        JobName.DRAIN: Task(5000, "prefork pool of 2, prefetch 64 each", _WORKER),
+        JobName.ENQUEUE: Task(6000, "delay, 8 threads", {"concurrency": "8", "connections": "8"}),
+        JobName.BATCH: Task(2000, "groups of 1,000", {"batch": "1000"}),
+        JobName.DRAIN: Task(
+            10_000, "solo pool, prefetch 128", {"pool": "solo", "concurrency": "1", "prefetch": "128"}
+        ),
     },
     durability=_DURABILITY,
     records="nothing",
+    fill=JobName.ENQUEUE,
 )
 CELERY_RESULTS = Peer(
     name="celery-results",
@@ -35,9 +37,12 @@ CELERY_RESULTS = Peer(
     program=_PROGRAM,
     jobs={
         JobName.DRAIN: Task(
-            2000, "prefork pool of 2, prefetch 64 each, results in Postgres", {**_WORKER, "results": "postgres"}
+            1500,
+            "prefork pool of 2, prefetch 64 each, results in Postgres",
+            {"pool": "prefork", "concurrency": "2", "prefetch": "64", "results": "postgres"},
         ),
     },
     durability=_DURABILITY,
     records="state and result of each task",
+    fill=JobName.ENQUEUE,
 )

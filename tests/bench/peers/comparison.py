@@ -30,6 +30,7 @@ class Row:
     how: str
     durability: str
     records: str
+    settings: Mapping[str, str] = field(default_factory=dict)
     tasks: int = 0
     per_second: float | None = None
     per_second_each: tuple[float, ...] = ()
@@ -69,7 +70,7 @@ def compare(contenders: Sequence[Contender], jobs: Sequence[JobName], bench: Ben
 def row_of(contender: Contender, job: JobName, samples: Sequence[Sample], failure: str | None) -> Row:
     """Return the medians of a contender's rounds; no figures where a round failed."""
     peer, task = contender.peer, contender.peer.jobs[job]
-    row = Row(str(job), peer.name, task.how, peer.durability, peer.records, failure=failure)
+    row = Row(str(job), peer.name, task.how, peer.durability, peer.records, task.settings, failure=failure)
     return row if failure is not None else with_medians(row, samples)
 
 

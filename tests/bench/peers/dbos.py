@@ -16,10 +16,10 @@ DBOS = Peer(
     requirements=("dbos==3.4.0", "psycopg[binary]==3.3.9"),
     program="tests.bench.peers.programs.dbos_jobs",
     jobs={
-        JobName.ENQUEUE: Task(2000, "client.enqueue, 8 threads", {"concurrency": "8"}),
-        JobName.BATCH: Task(4000, "1,000 a transaction by enqueue_in_transaction", {"batch": "1000"}),
+        JobName.ENQUEUE: Task(6000, "client.enqueue, 8 threads", {"concurrency": "8"}),
+        JobName.BATCH: Task(6000, "1,000 a transaction by enqueue_in_transaction", {"batch": "1000"}),
         JobName.DRAIN: Task(
-            1000, "16 threads, 20 connections, poll of 0.1 s, all that waits at a poll",
+            3000, "16 threads, 20 connections, poll of 0.1 s, all that waits at a poll",
             {"threads": "16", "connections": "20", "polling_seconds": "0.1", "batch": "1000"},
         ),
     },

@@ -16,12 +16,16 @@ DRAMATIQ = Peer(
     requirements=("dramatiq[rabbitmq]==2.2.0",),
     program="tests.bench.peers.programs.dramatiq_jobs",
     jobs={
-        JobName.ENQUEUE: Task(4000, "send, 8 threads", {"concurrency": "8"}),
-        JobName.BATCH: Task(4000, "groups of 1,000", {"batch": "1000"}),
+        JobName.ENQUEUE: Task(8000, "send, 8 threads", {"concurrency": "8"}),
+        JobName.BATCH: Task(2000, "groups of 1,000", {"batch": "1000"}),
         JobName.DRAIN: Task(
-            5000, "one process of 8 threads", {"processes": "1", "threads": "8", "prefetch": "0", "batch": "1000"}
+            15_000,
+            "one process of 2 threads, prefetch 256",
+            {"processes": "1", "threads": "2"},
+            {"dramatiq_queue_prefetch": "256"},
         ),
     },
     durability="RabbitMQ, durable classic queue, confirmed",
     records="nothing",
+    fill=JobName.ENQUEUE,
 )

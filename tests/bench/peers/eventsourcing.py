@@ -16,8 +16,8 @@ EVENTSOURCING = Peer(
     requirements=("eventsourcing[postgres]==9.5.6", "psycopg[binary,pool]==3.3.9"),
     program="tests.bench.peers.programs.eventsourcing_jobs",
     jobs={
-        JobName.ENQUEUE: Task(5000, "insert_events of one, 8 threads", {"concurrency": "8", "connections": "8"}),
-        JobName.BATCH: Task(20_000, "insert_events of 1,000", {"batch": "1000"}),
+        JobName.ENQUEUE: Task(6000, "insert_events of one, 2 threads", {"concurrency": "2", "connections": "2"}),
+        JobName.BATCH: Task(80_000, "insert_events of 1,000", {"batch": "1000"}),
     },
     durability="Postgres, committed",
     records="the event",

@@ -16,11 +16,11 @@ PGQUEUER = Peer(
     program="tests.bench.peers.programs.pgqueuer_jobs",
     jobs={
         JobName.ENQUEUE: Task(
-            10_000, "enqueue, 64 at once over 10 connections", {"concurrency": "64", "connections": "10"}
+            8000, "enqueue, 64 at once over 4 connections", {"concurrency": "64", "connections": "4"}
         ),
-        JobName.BATCH: Task(40_000, "enqueue of lists of 1,000", {"batch": "1000"}),
+        JobName.BATCH: Task(150_000, "enqueue of lists of 1,000", {"batch": "1000"}),
         JobName.DRAIN: Task(
-            10_000,
+            40_000,
             "batch_size 100 over 10 connections",
             {"batch_size": "100", "connections": "10", "batch": "1000"},
         ),

@@ -18,9 +18,9 @@ PROCRASTINATE = Peer(
         JobName.ENQUEUE: Task(
             4000, "defer_async, 64 at once over 10 connections", {"concurrency": "64", "connections": "10"}
         ),
-        JobName.BATCH: Task(20_000, "batch_defer_async of 1,000", {"batch": "1000"}),
+        JobName.BATCH: Task(40_000, "batch_defer_async of 1,000", {"batch": "1000"}),
         JobName.DRAIN: Task(
-            2000, "concurrency 20 over 10 connections", {"concurrency": "20", "connections": "10", "batch": "1000"}
+            1500, "concurrency 20 over 10 connections", {"concurrency": "20", "connections": "10", "batch": "1000"}
         ),
     },
     durability="Postgres, committed",

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Timer
 from typing import IO, Self
 
+from ledger.embedded_postgres.child import child_command
 from tests.bench.processors import used_by_session
 from tests.services.cluster import ROOT
 
@@ -61,7 +62,7 @@ class Program:
         """Start it."""
         with self.log.open("ab") as log:
             self._running = subprocess.Popen(
-                [str(self.interpreter), "-m", self.module],
+                child_command([str(self.interpreter), "-m", self.module], death_signal=signal.SIGKILL),
                 cwd=ROOT, env={**_inherited(), "PYTHONPATH": str(ROOT), **self.environment},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
             )  # fmt: skip

@@ -16,9 +16,9 @@ TASKIQ = Peer(
     requirements=("taskiq==0.13.0", "taskiq-aio-pika==0.6.1", "uvloop==0.23.0"),
     program="tests.bench.peers.programs.taskiq_jobs",
     jobs={
-        JobName.ENQUEUE: Task(10_000, "kiq, 64 at once", {"concurrency": "64"}),
+        JobName.ENQUEUE: Task(30_000, "kiq, 64 at once", {"concurrency": "64"}),
         JobName.DRAIN: Task(
-            10_000,
+            15_000,
             "one process, 100 tasks at once, prefetch 200",
             {"workers": "1", "concurrency": "100", "prefetch": "200"},
         ),
