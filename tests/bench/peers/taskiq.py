@@ -3,9 +3,11 @@
 - Messages are persistent, the queue is a quorum queue (the default of taskiq-aio-pika 0.6), each publish waits
   for the broker's confirm (aio-pika's default), and a message is acknowledged when its task has run
   (`when_executed`).
-- Enqueue: `kiq`, many at once over the broker's one channel, on uvloop.
+- Enqueue: `kiq`, many at once over the broker's one channel, on uvloop; tried with 64 and 256: 10,700 and
+  8,600/s.
 - Batch: it has none.
 - Drain: one `taskiq worker` with one worker process, which runs async tasks at once up to `--max-async-tasks`.
+  Tried: 50 and 200 at once with a prefetch of 100 and 500: 5,400 to 5,700/s, no difference.
 - What it records: nothing, without a result backend.
 """
 

@@ -13,7 +13,6 @@ app.conf.update(
     broker_transport_options={"confirm_publish": True},
     task_acks_late=True,
     task_default_exchange=given.queue,
-    task_default_exchange_type="topic",  # what Celery's documentation asks for with quorum queues
     task_default_queue=given.queue,
     task_default_queue_type="quorum",
     task_default_routing_key=given.queue,
