@@ -56,16 +56,15 @@ def main() -> int:
     runs: dict[str, Run] = {}
     with tempfile.TemporaryDirectory(prefix="ledger-bench-") as home, open_servers(Path(home)) as servers:
         if names := [name for name in given.names or MEASUREMENTS if name != PEERS]:
-            measured = [row for name in names for row in _measure(name, servers, given.scale)]
-            sys.stdout.write(_table(measured))
-            runs[OWN] = _run(servers, given, measured)
+            runs[OWN] = _measure_ours(servers, given, names)
         if PEERS in given.names:
             runs[PEERS] = _compare(servers, given)
     if given.json:
         given.json.write_text(text_of(runs))
+    code = _guard(given.compare, runs) if given.compare else 0
     if given.record:
         record(RECORDED, runs)
-    return _guard(given.compare, runs) if given.compare else 0
+    return code
 
 
 def _arguments() -> argparse.Namespace:
@@ -87,6 +86,8 @@ def _arguments() -> argparse.Namespace:
         given.peers, given.jobs = contenders(given.peers), [JobName(job) for job in given.jobs or JobName]
     except ValueError as error:
         parser.error(str(error))
+    if given.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {given.rounds}")
     if unknown := [name for name in given.names if name not in choices]:
         parser.error(f"{unknown[0]!r} is none of {', '.join(choices)}")
     return given
@@ -94,6 +95,15 @@ def _arguments() -> argparse.Namespace:
 
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
+
+
+def _measure_ours(servers: Servers, given: argparse.Namespace, names: list[str]) -> Run:
+    paces = [asyncio.run(reference(servers))]
+    measured = [row for name in names for row in _measure(name, servers, given.scale)]
+    paces.append(asyncio.run(reference(servers)))
+    facts = facts_of(servers)
+    sys.stdout.write(_table(measured) + "\n" + line_of(facts, scale=given.scale, rounds=1))
+    return Run(facts, given.scale, 1, mean_of(paces), measured)
 
 
 def _measure(name: str, servers: Servers, scale: float) -> Iterator[Measured]:
@@ -114,10 +124,6 @@ def _compare(servers: Servers, given: argparse.Namespace) -> Run:
     )
     sys.stdout.write(tables(rows) + "\n" + line_of(facts, scale=given.scale, rounds=given.rounds))
     return Run(facts, given.scale, given.rounds, mean_of(paces), rows)
-
-
-def _run(servers: Servers, given: argparse.Namespace, measured: list[Measured]) -> Run:
-    return Run(facts_of(servers), given.scale, 1, asyncio.run(reference(servers)), measured)
 
 
 def _guard(recorded: Path, runs: Mapping[str, Run]) -> int:

@@ -70,9 +70,9 @@ class Servers:
     rabbitmq: PrivateRabbitmq
 
     @contextmanager
-    def cluster(self, **environment: str) -> Iterator[Cluster]:
-        """Make a fresh database, and a cluster on it with nothing started yet."""
-        url = self.database()
+    def cluster(self, url: str | None = None, **environment: str) -> Iterator[Cluster]:
+        """Make a cluster on an empty database, a fresh one where none is given, with nothing started yet."""
+        url = url or self.database()
         run_apart(_migrated(url))
         home = self.home / url.rpartition("/")[2].partition("?")[0]
         with Cluster(url, self.rabbitmq.url, home, environment=environment) as cluster:

@@ -65,7 +65,7 @@ def measure_ours(bench: Bench, job: JobName) -> Sample:
         environment = {
             "BENCH_JOB": job_text(job, tasks, {}, place), DIRECTORY: str(place.notes), "LEDGER_APPS": _PROGRAM
         }  # fmt: skip
-        with bench.servers.cluster(**environment) as cluster:
+        with bench.servers.cluster(place.database_url, **environment) as cluster:
             match job:
                 case JobName.ENQUEUE:
                     return asyncio.run(_enqueue(bench, cluster, tasks))
