@@ -82,6 +82,8 @@ def _arguments() -> argparse.Namespace:
     beside.add_argument("--rounds", type=int, default=3, help="how often each does each job")
     beside.add_argument("--environments", type=Path, default=default_home(), help="where the peers are installed")
     given = parser.parse_args()
+    if unknown := [job for job in given.jobs if job not in list(JobName)]:
+        parser.error(f"no job is called {unknown[0]!r}; there are {', '.join(JobName)}")
     try:
         given.peers, given.jobs = contenders(given.peers), [JobName(job) for job in given.jobs or JobName]
     except ValueError as error:
