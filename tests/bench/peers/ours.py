@@ -36,8 +36,8 @@ OURS = Peer(
     requirements=(),
     program=_PROGRAM,
     jobs={
-        JobName.ENQUEUE: Task(30_000, "POST /tasks, 64 connections"),
-        JobName.BATCH: Task(80_000, "POST /tasks/batch of 1,000"),
+        JobName.ENQUEUE: Task(30_000, "POST /tasks, 64 connections, without their processor time"),
+        JobName.BATCH: Task(80_000, "POST /tasks/batch of 1,000, without the client's processor time"),
         JobName.DRAIN: Task(10_000, "through RabbitMQ, one worker process beside relay and projector"),
     },
     durability=_DURABILITY,
