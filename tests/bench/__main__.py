@@ -33,7 +33,7 @@ from tests.bench.peers.peer import JobName
 from tests.bench.peers.table import tables
 from tests.bench.projection_runner import rebuild_beside_the_library
 from tests.bench.rebuild import rebuild_at_rest_and_under_load
-from tests.bench.record import OWN, PEERS, RECORDED, Run, changes_since, record, text_of
+from tests.bench.record import OWN, PEERS, RECORDED, Run, changes_since, record, recorded_scales, text_of
 from tests.bench.reference import mean_of, reference
 from tests.bench.regression import SLOWER_SHARE_MAX
 
@@ -86,12 +86,15 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"no job is called {unknown[0]!r}; there are {', '.join(JobName)}")
     try:
         given.peers, given.jobs = contenders(given.peers), [JobName(job) for job in given.jobs or JobName]
+        scales = recorded_scales(given.compare) if given.compare else {}
     except ValueError as error:
         parser.error(str(error))
     if given.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {given.rounds}")
     if unknown := [name for name in given.names if name not in choices]:
         parser.error(f"{unknown[0]!r} is none of {', '.join(choices)}")
+    if other := [scale for scale in scales.values() if scale != given.scale]:
+        parser.error(f"{given.compare} was recorded at scale {other[0]:g}, so --scale must be that too")
     return given
 
 

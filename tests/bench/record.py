@@ -45,6 +45,18 @@ def record(path: Path, runs: Mapping[str, Run]) -> None:
     path.write_text(_text({**known, **json.loads(text_of(runs))}))
 
 
+def recorded_scales(path: Path) -> Mapping[str, float]:
+    """Return at which scale each recorded table was measured; only at the same one can a run be compared with it.
+
+    Raises:
+        ValueError: there are no recorded tables in this file.
+    """
+    try:
+        return {name: float(table["scale"]) for name, table in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} has no recorded tables ({error})") from error
+
+
 def changes_since(path: Path, runs: Mapping[str, Run]) -> list[Change]:
     """Return how fast everything is that is in these runs and in the recorded tables, against those."""
     recorded = json.loads(path.read_text())

@@ -7,7 +7,7 @@ import pytest
 
 from tests.bench.facts import Facts
 from tests.bench.measurements import Measured
-from tests.bench.record import OWN, PEERS, Run, changes_since, record
+from tests.bench.record import OWN, PEERS, Run, changes_since, record, recorded_scales
 from tests.bench.regression import (
     Change,
     RecordedRow,
@@ -98,3 +98,12 @@ def test_recording_one_table_leaves_the_other(tmp_path: Path) -> None:
     record(path, {OWN: Run(FACTS, 1.0, 1, PACE, [measured(100.0)])})
 
     assert set(json.loads(path.read_text())) == {OWN, PEERS}
+
+
+def test_a_recorded_table_says_its_scale_and_another_file_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "bench.json"
+    record(path, {OWN: Run(FACTS, 0.5, 1, PACE, [measured(100.0)])})
+
+    assert recorded_scales(path) == {OWN: 0.5}
+    with pytest.raises(ValueError, match="has no recorded tables"):
+        recorded_scales(tmp_path / "absent.json")
