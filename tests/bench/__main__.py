@@ -121,12 +121,12 @@ def _measure(name: str, servers: Servers, scale: float) -> Iterator[Measured]:
 
 def _compare(servers: Servers, given: argparse.Namespace) -> Run:
     bench = Bench(servers, given.environments.expanduser().resolve(), given.scale)
+    # First of all, so that nothing is installed between the rounds.
+    versions = {one.peer.name: installed_versions(one.peer, bench.environments) for one in given.peers}
     paces = [asyncio.run(reference(servers))]
     rows = compare(given.peers, given.jobs, bench, rounds=given.rounds)
     paces.append(asyncio.run(reference(servers)))
-    facts = facts_of(
-        servers, {one.peer.name: installed_versions(one.peer, bench.environments) for one in given.peers}
-    )
+    facts = facts_of(servers, versions)
     sys.stdout.write(tables(rows) + "\n" + line_of(facts, scale=given.scale, rounds=given.rounds))
     return Run(facts, given.scale, given.rounds, mean_of(paces), rows)
 

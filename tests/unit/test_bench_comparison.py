@@ -12,6 +12,7 @@ from tests.bench.peers.comparison import Row, compare, with_medians, with_ratios
 from tests.bench.peers.contender import Contender, contenders
 from tests.bench.peers.environments import InstallError
 from tests.bench.peers.peer import JobName, Peer, Task
+from tests.bench.peers.program import ProgramError
 from tests.bench.peers.programs.notes import DIRECTORY, Noted, note, read_notes
 from tests.bench.peers.sample import Sample
 from tests.bench.peers.table import tables
@@ -67,7 +68,7 @@ def test_contenders_take_turns_and_a_failure_ends_only_its_own_row() -> None:
 
     def fails(_: Bench, job: JobName) -> Sample:
         turns.append(f"fails: {job}")
-        raise InstallError("no such version")
+        raise ProgramError("it ended")
 
     both = [contender("fails", fails), contender("works", works)]
     rows = compare(both, [JobName.ENQUEUE, JobName.DRAIN], NO_BENCH, rounds=2)
@@ -75,9 +76,22 @@ def test_contenders_take_turns_and_a_failure_ends_only_its_own_row() -> None:
     assert turns[:4] == ["fails: enqueue", "works: enqueue", "fails: drain", "works: drain"]
     assert turns[4:] == ["works: enqueue", "works: drain"]
     assert [(row.name, row.per_second, row.failure) for row in rows[:2]] == [
-        ("fails", None, "no such version"),
+        ("fails", None, "it ended"),
         ("works", 100, None),
     ]
+
+
+def test_a_peer_that_cannot_be_installed_is_not_tried_at_its_other_jobs() -> None:
+    turns: list[str] = []
+
+    def fails(_: Bench, job: JobName) -> Sample:
+        turns.append(str(job))
+        raise InstallError("no such version")
+
+    rows = compare([contender("fails", fails)], [JobName.ENQUEUE, JobName.DRAIN], NO_BENCH, rounds=2)
+
+    assert turns == ["enqueue"]
+    assert [row.failure for row in rows] == ["no such version", "no such version"]
 
 
 def test_a_table_a_job_shows_figures_or_why_there_are_none() -> None:

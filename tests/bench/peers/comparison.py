@@ -43,28 +43,37 @@ class Row:
 
 def compare(contenders: Sequence[Contender], jobs: Sequence[JobName], bench: Bench, *, rounds: int) -> list[Row]:
     """Let the contenders do the jobs in turns, and return a row for each; a failure ends only its own row."""
-    samples: dict[tuple[JobName, str], list[Sample]] = {}
-    failures: dict[tuple[JobName, str], str] = {}
+    turns = [_Turn(job, contender) for job in jobs for contender in contenders if job in contender.peer.jobs]
     for number in range(1, rounds + 1):
-        for job in jobs:
-            for contender in contenders:
-                key = (job, contender.peer.name)
-                if job not in contender.peer.jobs or key in failures:
-                    continue
-                sys.stderr.write(f"round {number} of {rounds}: {job}, {contender.peer.name}\n")
-                try:
-                    samples.setdefault(key, []).append(contender.measure(bench, job))
-                except (InstallError, ProgramError, TooSlowError, TimeoutError, OSError) as error:
-                    failures[key] = str(error) or type(error).__name__
-                    sys.stderr.write(f"failed: {failures[key]}\n")
-    able = [(job, contender) for job in jobs for contender in contenders if job in contender.peer.jobs]
-    rows = [
-        row_of(
-            contender, job, samples.get((job, contender.peer.name), []), failures.get((job, contender.peer.name))
-        )
-        for job, contender in able
-    ]
+        for turn in turns:
+            if turn.failure is None:
+                sys.stderr.write(f"round {number} of {rounds}: {turn.job}, {turn.contender.peer.name}\n")
+                turn.take(bench, others=turns)
+    rows = [row_of(turn.contender, turn.job, turn.samples, turn.failure) for turn in turns]
     return with_ratios(rows, {str(job): name for job, name in REFERENCES.items()})
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A contender at a job, and what came of it so far."""
+
+    job: JobName
+    contender: Contender
+    samples: list[Sample] = field(default_factory=list)
+    failure: str | None = None
+
+    def take(self, bench: Bench, *, others: Sequence["_Turn"]) -> None:
+        try:
+            self.samples.append(self.contender.measure(bench, self.job))
+        except InstallError as error:  # its other jobs need not try again
+            for turn in (turn for turn in others if turn.contender is self.contender):
+                turn.fail(error)
+        except (ProgramError, TooSlowError, TimeoutError, OSError) as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        self.failure = str(error) or type(error).__name__
+        sys.stderr.write(f"failed: {self.failure}\n")
 
 
 def row_of(contender: Contender, job: JobName, samples: Sequence[Sample], failure: str | None) -> Row:
