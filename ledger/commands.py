@@ -113,11 +113,11 @@ class TaskCommands:
             InvalidValueError: there are none, or a field of one is out of its bound, or it has a unique key; it
                 says which one.
         """
-        drafts = []
+        batch = self.batch(origin=origin)
         for index, specification in enumerate(specifications):
             try:
                 _refuse_unique_key(specification)
-                drafts.append(self.draft(specification, origin=origin))
+                self.draft_in(batch, specification)
             except InvalidValueError as error:
                 raise InvalidValueError(
                     field=f"specifications.{index}.{error.field}", bound=error.bound, value=error.value
@@ -125,7 +125,7 @@ class TaskCommands:
             if index % _DRAFTS_AT_ONCE == 0:
                 await asyncio.sleep(0)
         await self._check_parents(specifications, connection)
-        return await self._store.append_many(drafts, connection=connection)
+        return await self._store.append_first(batch, connection=connection)
 
     def draft(
         self, specification: TaskSpecification, *, origin: Origin, task_id: UUID | None = None
@@ -163,8 +163,8 @@ class TaskCommands:
         if first.payload_key is not None:
             batch.payload_keys[first.task_id] = first.payload_key
 
-    async def record(self, batch: FirstEvents) -> Appended:
-        """Record a batch, all of it or nothing, and return the receipt of its last task."""
+    async def record(self, batch: FirstEvents) -> list[Appended]:
+        """Record a batch, all of it or nothing, and return the receipts of its tasks in their order."""
         return await self._store.append_first(batch)
 
     async def unknown(

@@ -60,11 +60,11 @@ class BatchRoutes:
             batch = Batch(self._ledger, self._intake, origin=origin)
             drafts = await batch.read(self._items(request, body))
             del body
-            receipt = await self._ledger.commands.record(drafts)
+            receipts = await self._ledger.commands.record(drafts)
         return JsonResponse(
             {"task_ids": drafts.task_ids, "count": len(drafts)},
             HTTPStatus.ACCEPTED,
-            headers={POSITION_HEADER: str(receipt.position)},
+            headers={POSITION_HEADER: str(receipts[-1].position)},
         )
 
     def _traced(self, origin: Origin) -> AbstractContextManager[Origin]:

@@ -43,27 +43,19 @@ class MemoryEventStore:
         connection: asyncpg.Connection | None = None,
     ) -> Appended:
         """Append to the stream; a connection is refused, since there is no database to enlist in."""
-        streams = [StreamAppend(task_id, events, expected_version)]
-        return (await self.append_many(streams, connection=connection))[0]
-
-    async def append_many(
-        self, streams: Sequence[StreamAppend], *, connection: asyncpg.Connection | None = None
-    ) -> list[Appended]:
-        """Append to the streams; a connection is refused, since there is no database to enlist in."""
         _refuse_connection(connection)
-        check_appends(streams)
-        for stream in streams:
-            self._check_head(stream)
-        receipts = [self._record(stream) for stream in streams]
-        self.wake_readers()
-        return receipts
+        check_append(events, expected_version)
+        return self._append_all([StreamAppend(task_id, events, expected_version)])[0]
 
-    async def append_first(self, events: FirstEvents) -> Appended:
-        """Append the first events of new streams; payload keys are refused, as with one."""
+    async def append_first(
+        self, events: FirstEvents, *, connection: asyncpg.Connection | None = None
+    ) -> list[Appended]:
+        """Append to new streams; a connection and payload keys are refused, as with one."""
+        _refuse_connection(connection)
         check_first(events)
         if events.payload_keys:
             raise _payload_key_refused()
-        return (await self.append_many(list(_streams_of(events))))[-1]
+        return self._append_all(list(_streams_of(events)))
 
     async def append_once(
         self,
@@ -159,6 +151,13 @@ class MemoryEventStore:
         """Return the time."""
         return self._now()
 
+    def _append_all(self, streams: Sequence[StreamAppend]) -> list[Appended]:
+        for stream in streams:
+            self._check_head(stream)
+        receipts = [self._record(stream) for stream in streams]
+        self.wake_readers()
+        return receipts
+
     def _check_head(self, append: StreamAppend) -> None:
         head = len(self._streams.get(append.task_id, ()))
         if head != append.expected_version:
@@ -204,18 +203,6 @@ def check_append(events: Sequence[NewEvent], expected_version: int) -> None:
         raise InvalidValueError(field="events", bound="at least one", value=0)
     if expected_version < 0:
         raise InvalidValueError(field="expected_version", bound="at least 0", value=expected_version)
-
-
-def check_appends(streams: Sequence[StreamAppend]) -> None:
-    """Raise InvalidValueError for an append of no streams, of one stream twice, or where one is not valid."""
-    if not streams:
-        raise InvalidValueError(field="streams", bound="at least one", value=0)
-    seen: set[UUID] = set()
-    for stream in streams:
-        check_append(stream.events, stream.expected_version)
-        if stream.task_id in seen:
-            raise InvalidValueError(field="streams", bound="different tasks", value=str(stream.task_id))
-        seen.add(stream.task_id)
 
 
 def check_first(events: FirstEvents) -> None:

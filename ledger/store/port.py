@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from ledger.store.keys import Once
-from ledger.store.records import Appended, FirstEvents, NewEvent, RecordedEvent, StaleWrite, StreamAppend
+from ledger.store.records import Appended, FirstEvents, NewEvent, RecordedEvent, StaleWrite
 
 
 class AppendSignal(Protocol):
@@ -44,22 +44,13 @@ class EventStore(Protocol):
             InvalidValueError: no events, or an expected version below 0.
         """
 
-    async def append_many(
-        self, streams: Sequence[StreamAppend], *, connection: asyncpg.Connection | None = None
+    async def append_first(
+        self, events: FirstEvents, *, connection: asyncpg.Connection | None = None
     ) -> list[Appended]:
-        """Append to many streams in one transaction, all of them or none; return the receipts in their order.
-
-        With a connection the append joins the transaction that is open on it, as a single one does.
-
-        Raises:
-            WrongExpectedVersionError: a stream's head is not at its expected version; it names the stream.
-            InvalidValueError: no streams, a stream twice, no events, or an expected version below 0.
-        """
-
-    async def append_first(self, events: FirstEvents) -> Appended:
         """Append the first events of new streams in one transaction, all of them or none, in their order.
 
-        Returns the receipt of the last one.
+        Returns their receipts. With a connection the append joins the transaction that is open on it, as a single
+        one does.
 
         Raises:
             WrongExpectedVersionError: one of the streams exists; it names it.

@@ -18,10 +18,10 @@ from ledger.store.archived import refuse_archived
 from ledger.store.batcher import AppendBatcher, AppendRequest
 from ledger.store.connection import Database, translated
 from ledger.store.enlisted import append_in, columns_of, enlisted, is_partial
+from ledger.store.first import append_first_in
 from ledger.store.gate import Gate
 from ledger.store.keys import Once
-from ledger.store.many import append_all_in, append_first_in, statements_of
-from ledger.store.memory import check_append, check_appends, check_first
+from ledger.store.memory import check_append, check_first
 from ledger.store.once import append_once_in
 from ledger.store.port import AppendSignal
 from ledger.store.records import Appended, FirstEvents, NewEvent, RecordedEvent, StaleWrite, StreamAppend
@@ -81,42 +81,25 @@ class PostgresEventStore:
             rows = await connection.fetch(query("append_events"), *columns_of(appends))
         return {row["task_id"]: Appended(*tuple(row)[:4]) for row in rows}
 
-    async def append_many(
-        self, streams: Sequence[StreamAppend], *, connection: asyncpg.Connection | None = None
+    async def append_first(
+        self, events: FirstEvents, *, connection: asyncpg.Connection | None = None
     ) -> list[Appended]:
         """Append in one transaction, a few statements long, or inside the caller's."""
-        check_appends(streams)
-        statements = await statements_of(streams, self._settings)
-        began = time.monotonic()
-        try:
-            if connection is None:
-                async with self._database.connection() as own, own.transaction():
-                    receipts = await append_all_in(own, statements)
-                self._doorbell.ring()
-                self._appends.note(streams, receipts, began=began)
-            else:
-                async with enlisted(connection):
-                    receipts = await append_all_in(connection, statements)
-        except StoreRefusedError as error:
-            if not is_partial(error.__cause__):
-                raise
-            raise await self._conflict(streams) from error
-        return [receipts[stream.task_id] for stream in streams]
-
-    async def append_first(self, events: FirstEvents) -> Appended:
-        """Append in one transaction, a few statements long."""
         check_first(events)
         began = time.monotonic()
         try:
+            if connection is not None:
+                async with enlisted(connection):
+                    return await append_first_in(connection, events, self._settings)
             async with self._database.connection() as own, own.transaction():
-                receipt = await append_first_in(own, events, self._settings)
+                receipts = await append_first_in(own, events, self._settings)
         except StoreRefusedError as error:
             if not isinstance(error.__cause__, asyncpg.UniqueViolationError):
                 raise
-            raise await self._conflict([StreamAppend(task_id, (), 0) for task_id in events.task_ids]) from error
+            raise await self._conflict(events) from error
         self._doorbell.ring()
         self._appends.note_first(events, began=began)
-        return receipt
+        return receipts
 
     async def append_once(
         self,
@@ -242,14 +225,10 @@ class PostgresEventStore:
         self._appends.note(batch, receipts, began=began)
         return receipts
 
-    async def _conflict(self, streams: Sequence[StreamAppend]) -> WrongExpectedVersionError:
-        heads = await self.heads([stream.task_id for stream in streams])
-        wrong = next((one for one in streams if heads.get(one.task_id, 0) != one.expected_version), streams[0])
-        return WrongExpectedVersionError(
-            task_id=wrong.task_id,
-            expected_version=wrong.expected_version,
-            actual_version=heads.get(wrong.task_id, 0),
-        )
+    async def _conflict(self, events: FirstEvents) -> WrongExpectedVersionError:
+        heads = await self.heads(events.task_ids)
+        taken = next((task_id for task_id in events.task_ids if task_id in heads), events.task_ids[0])
+        return WrongExpectedVersionError(task_id=taken, expected_version=0, actual_version=heads.get(taken, 0))
 
     async def _notify(self) -> None:
         async with self._database.connection() as connection:

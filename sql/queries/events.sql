@@ -28,7 +28,8 @@ SELECT inserted.task_id, max(inserted.version) AS version, max(inserted.position
  GROUP BY inserted.task_id;
 
 -- name: append_first_events
--- Appends the first events of new streams, in their order; one stream that exists refuses them all.
+-- Appends the first events of new streams, and returns their places in their order; one stream that exists refuses
+-- them all.
 WITH inserted AS (
     INSERT INTO ledger.events (task_id, version, type, schema_version, kind, queue, data, occurred_at,
                                actor, correlation_id, causation_id, traceparent)
@@ -36,7 +37,7 @@ WITH inserted AS (
       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[]) AS fresh (task_id, kind, queue, data)
     RETURNING position, recorded_at
 )
-SELECT max(position) AS position, max(recorded_at) AS recorded_at FROM inserted;
+SELECT array_agg(position) AS positions, array_agg(recorded_at) AS times FROM inserted;
 
 -- name: read_stream
 -- The events of one task, oldest first, from a version on.

@@ -40,4 +40,5 @@ async def idle(servers: Servers, scale: float) -> Measured:
         aim="no more for tasks that wait",
         elapsed_seconds=used.elapsed_seconds,
         processor_seconds=used.seconds,
+        figures={"idle_percent": shares[0], "idle_beside_waiting_percent": shares[1]},
     )

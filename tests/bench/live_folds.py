@@ -36,6 +36,9 @@ async def live_folds(servers: Servers, scale: float) -> Measured:
         aim="none",
         elapsed_seconds=elapsed_seconds,
         processor_seconds=processor_seconds,
+        figures={
+            f"live_fold_{name}_events_per_second": medians_of(runs).per_second for name, runs in paces.items()
+        },
     )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import secrets
 import sys
 import time
@@ -19,6 +18,7 @@ from ledger.migrate import migrate
 from ledger.settings import load_settings
 from ledger.specification import TaskSpecification
 from ledger.store.records import Origin
+from tests.bench.processors import ProcessorSeconds, used_by
 from tests.services.cluster import Cluster
 from tests.services.postgres import chosen_binaries, run_apart, url_of_database
 from tests.services.private_postgres import PrivatePostgres
@@ -26,14 +26,13 @@ from tests.services.private_rabbitmq import PrivateRabbitmq, find_rabbitmq_serve
 from tests.services.processes import processes_within
 
 _DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB", "max_wal_size": "4GB"}
-_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _SUBMITTERS = 256
-_SUBMISSION = '{"input":"hello world"}'
+SUBMISSION = '{"input":"hello world"}'
 _DRAIN_SECONDS_MAX = 300.0
 _LATENCY_RATE_PER_SECOND = 50
 
-_PUBLISHED = "SELECT position FROM ledger.checkpoints WHERE name = 'relay'"
-_LAST = "SELECT coalesce(max(position), 0) FROM ledger.events"
+PUBLISHED = "SELECT position FROM ledger.checkpoints WHERE name = 'relay'"
+LAST = "SELECT coalesce(max(position), 0) FROM ledger.events"
 _COMPLETED = "SELECT count(*) FROM ledger.events WHERE type = 'task.completed'"
 _DRAIN_SECONDS = """
     SELECT extract(epoch FROM max(recorded_at) FILTER (WHERE type = 'task.completed')
@@ -59,6 +58,7 @@ class Measured:
     aim: str
     elapsed_seconds: float
     processor_seconds: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)  # for the guard; the unit is the end of each name
     load: tuple[float, float] = (0.0, 0.0)  # of the machine, over a minute, before and after
 
 
@@ -71,14 +71,26 @@ class Servers:
     rabbitmq: PrivateRabbitmq
 
     @contextmanager
-    def cluster(self, **environment: str) -> Iterator[Cluster]:
-        """Make a fresh database, and a cluster on it with nothing started yet."""
+    def cluster(self, url: str | None = None, **environment: str) -> Iterator[Cluster]:
+        """Make a cluster on an empty database, a fresh one where none is given, with nothing started yet."""
+        url = url or self.database()
+        run_apart(_migrated(url))
+        home = self.home / url.rpartition("/")[2].partition("?")[0]
+        with Cluster(url, self.rabbitmq.url, home, environment=environment) as cluster:
+            yield cluster
+
+    def database(self) -> str:
+        """Make a fresh database with nothing in it, and return its URL."""
         name = f"bench_{secrets.token_hex(4)}"
         run_apart(_execute(self.postgres.url, f'CREATE DATABASE "{name}"'))
-        url = url_of_database(self.postgres.url, name)
-        run_apart(_migrated(url))
-        with Cluster(url, self.rabbitmq.url, self.home / name, environment=environment) as cluster:
-            yield cluster
+        return url_of_database(self.postgres.url, name)
+
+    def used(self) -> dict[str, float]:
+        """Return the processor seconds that each server has used so far."""
+        return {
+            "postgres": sum(map(used_by, processes_within(self.postgres.home))),
+            "rabbitmq": sum(map(used_by, processes_within(self.rabbitmq.home))),
+        }
 
 
 @contextmanager
@@ -105,9 +117,9 @@ async def durable_submits(servers: Servers, scale: float) -> Measured:
     with servers.cluster() as cluster, processors(servers, cluster) as used:
         cluster.start("api")
         await asyncio.to_thread(cluster.wait_until_alive)
-        await load(f"{cluster.url}/tasks", requests // 10, body=_SUBMISSION)
+        await load(f"{cluster.url}/tasks", requests // 10, body=SUBMISSION)
         used.start()
-        report = await load(f"{cluster.url}/tasks", requests, body=_SUBMISSION)
+        report = await load(f"{cluster.url}/tasks", requests, body=SUBMISSION)
         used.stop()
     return Measured(
         work="durable POST /tasks, one API process, 64 connections",
@@ -115,6 +127,7 @@ async def durable_submits(servers: Servers, scale: float) -> Measured:
         aim="8,000/s, p99 25 ms",
         elapsed_seconds=used.elapsed_seconds,
         processor_seconds=used.seconds,
+        figures={"submits_per_second": report["requests_per_second"], "submit_p50_ms": report["p50_ms"]},
     )
 
 
@@ -126,7 +139,7 @@ async def drain(servers: Servers, scale: float) -> Measured:
         cluster.start("relay")
         cluster.start("projector")
         connection = await asyncpg.connect(cluster.database_url)
-        await until(connection, _PUBLISHED, await connection.fetchval(_LAST))
+        await until(connection, PUBLISHED, await connection.fetchval(LAST))
         used.start()
         cluster.start("worker")
         await until(connection, _COMPLETED, tasks)
@@ -139,6 +152,7 @@ async def drain(servers: Servers, scale: float) -> Measured:
         aim="2,500 tasks/s",
         elapsed_seconds=used.elapsed_seconds,
         processor_seconds=used.seconds,
+        figures={"drained_per_second": tasks / seconds},
     )
 
 
@@ -163,55 +177,24 @@ async def latency(servers: Servers, scale: float) -> Measured:
         aim="p50 8 ms, p99 30 ms",
         elapsed_seconds=used.elapsed_seconds,
         processor_seconds=used.seconds,
+        figures={"submit_to_completed_p50_ms": p50},
     )
 
 
 Measurement = Callable[[Servers, float], Coroutine[None, None, Measured]]
 
 
-class ProcessorSeconds:
-    """What each process used between `start` and `stop`."""
-
-    def __init__(self, servers: Servers, cluster: Cluster) -> None:
-        self._servers = servers
-        self._cluster = cluster
-        self._before: dict[str, float] = {}
-        self._started_at = 0.0
-        self.elapsed_seconds = 0.0
-        self.seconds: dict[str, float] = {}
-
-    def start(self) -> None:
-        """Begin to count."""
-        self._before = self._read()
-        self._started_at = time.monotonic()
-
-    def stop(self) -> None:
-        """End counting."""
-        self.elapsed_seconds = time.monotonic() - self._started_at
-        self.seconds = {name: used - self._before.get(name, 0.0) for name, used in self._read().items()}
-
-    def _read(self) -> dict[str, float]:
-        used = {
-            "postgres": sum(map(_used, processes_within(self._servers.postgres.home))),
-            "rabbitmq": sum(map(_used, processes_within(self._servers.rabbitmq.home))),
-        }
-        for role in self._cluster.running:
-            used[role.role] = used.get(role.role, 0.0) + _used(role.process.pid)
-        return used
-
-
 @contextmanager
 def processors(servers: Servers, cluster: Cluster) -> Iterator[ProcessorSeconds]:
     """Count what every process of the servers and the cluster uses."""
-    yield ProcessorSeconds(servers, cluster)
+    yield ProcessorSeconds(lambda: {**servers.used(), **_used_by_roles(cluster)})
 
 
-def _used(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return sum(map(int, fields[11:15])) / _TICKS_PER_SECOND  # of its own, and of its children that have ended
+def _used_by_roles(cluster: Cluster) -> dict[str, float]:
+    used: dict[str, float] = {}
+    for role in cluster.running:
+        used[role.role] = used.get(role.role, 0.0) + used_by(role.process.pid)
+    return used
 
 
 async def load(url: str, requests: int, *, body: str | None = None, each: Path | None = None) -> dict[str, float]:
@@ -234,7 +217,7 @@ async def load(url: str, requests: int, *, body: str | None = None, each: Path |
 async def submit(database_url: str, count: int, **specification: object) -> None:
     """Submit so many tasks, past HTTP, many at once."""
     origin = Origin(actor="bench")
-    task = TaskSpecification(kind="echo", input="hello", **specification)  # type: ignore[arg-type]  # each of its own type
+    task = TaskSpecification(**{"kind": "echo", "input": "hello", **specification})  # type: ignore[arg-type]  # each of its own type
     async with open_ledger(load_settings(database_url=database_url)) as ledger:
 
         async def submit_some(number: int) -> None:

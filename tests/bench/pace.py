@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tests.bench.measurements import ProcessorSeconds
+from tests.bench.processors import ProcessorSeconds
 
 ROUNDS = 3
 

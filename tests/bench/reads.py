@@ -41,6 +41,7 @@ async def reads(servers: Servers, scale: float) -> Measured:
             for what, report in reports.items()
         ),
         aim="6,000/s; 4,000/s",
+        figures={f"{what}_per_second": report["requests_per_second"] for what, report in reports.items()},
         elapsed_seconds=used.elapsed_seconds,
         processor_seconds=used.seconds,
     )

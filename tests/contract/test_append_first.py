@@ -8,7 +8,7 @@ import pytest
 
 from ledger.errors import InvalidValueError, WrongExpectedVersionError
 from ledger.store.port import EventStore
-from ledger.store.records import FirstEvents, NewEvent, Origin
+from ledger.store.records import Appended, FirstEvents, NewEvent, Origin
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ORIGIN = Origin("ada", correlation_id="story", causation_id="cause:1", traceparent="00-trace")
@@ -25,12 +25,11 @@ def first_events(*task_ids: UUID, origin: Origin = ORIGIN) -> FirstEvents:
 async def test_first_events_stand_in_the_log_in_their_order_with_all_their_facts(store: EventStore) -> None:
     task_ids = [uuid4() for _ in range(MORE_THAN_A_STATEMENT)]
 
-    receipt = await store.append_first(first_events(*task_ids))
+    receipts = await store.append_first(first_events(*task_ids))
 
     log = await store.read_log(after=0, upto=await store.safe_position(), limit=2 * MORE_THAN_A_STATEMENT)
     assert [row.task_id for row in log] == task_ids
-    assert (receipt.task_id, receipt.version) == (task_ids[-1], 1)
-    assert (receipt.position, receipt.recorded_at) == (log[-1].position, log[-1].recorded_at)
+    assert receipts == [Appended(row.task_id, 1, row.position, row.recorded_at) for row in log]
     second = log[1]
     assert (second.version, second.type, second.schema_version) == (1, "task.submitted", 3)
     assert (second.kind, second.queue, second.occurred_at) == ("kind1", "mail", NOW)
@@ -58,6 +57,17 @@ async def test_one_stream_that_exists_refuses_them_all_and_is_named(store: Event
 
     assert refusal.value.task_id == taken
     assert await store.heads([*fresh, taken]) == {taken: 1}
+
+
+async def test_of_many_batches_that_share_a_stream_exactly_one_wins(store: EventStore) -> None:
+    shared, others = uuid4(), [uuid4() for _ in range(8)]
+
+    answers = await asyncio.gather(
+        *(store.append_first(first_events(other, shared)) for other in others), return_exceptions=True
+    )
+
+    assert sum(isinstance(answer, WrongExpectedVersionError) for answer in answers) == 7
+    assert sum((await store.heads([shared, *others])).values()) == 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from ledger.errors import InvalidValueError, WrongExpectedVersionError
 from ledger.jsonvalue import encode_json
 from ledger.store.port import EventStore
-from ledger.store.records import NewEvent, Origin, StaleWrite, StreamAppend
+from ledger.store.records import NewEvent, Origin, StaleWrite
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -291,98 +291,10 @@ async def test_refused_write_is_kept_with_its_facts(store: EventStore) -> None:
     assert await store.read_stale_writes(uuid4()) == []
 
 
-def appends(*task_ids: UUID, expected_version: int = 0, size: int = 1) -> list[StreamAppend]:
-    return [
-        StreamAppend(task_id, [event(number) for number in range(size)], expected_version) for task_id in task_ids
-    ]
-
-
-async def test_many_streams_are_appended_at_once_and_answered_in_their_order(store: EventStore) -> None:
-    task_ids = [uuid4() for _ in range(1200)]
-
-    receipts = await store.append_many(appends(*task_ids, size=2))
-
-    streams = await store.read_streams(task_ids)
-    assert [receipt.task_id for receipt in receipts] == task_ids
-    for receipt in receipts:
-        first, last = streams[receipt.task_id]
-        assert (first.version, last.version) == (1, 2)
-        assert (last.version, last.position, last.recorded_at) == (
-            receipt.version, receipt.position, receipt.recorded_at,
-        )  # fmt: skip
-
-
-@pytest.mark.parametrize("expected_version", [0, 2], ids=["behind", "ahead"])
-@pytest.mark.parametrize("size", [1, 2], ids=["one event", "two events"])
-async def test_conflict_of_one_stream_among_many_records_nothing_and_names_it(
-    store: EventStore, expected_version: int, size: int
-) -> None:
-    before, taken, after = sorted(uuid4() for _ in range(3))
-    await store.append(taken, [event()], expected_version=0)
-    wrong = appends(taken, expected_version=expected_version, size=size)
-
-    with pytest.raises(WrongExpectedVersionError) as refusal:
-        await store.append_many([*appends(after), *wrong, *appends(before)])
-
-    assert (refusal.value.task_id, refusal.value.expected_version) == (taken, expected_version)
-    assert await store.heads([before, taken, after]) == {taken: 1}
-
-
-async def test_append_to_many_that_conflicts_within_a_stream_records_nothing_and_names_it(
-    store: EventStore,
-) -> None:
-    fresh, taken = uuid4(), uuid4()
-    await store.append(taken, [event(), event()], expected_version=0)
-
-    with pytest.raises(WrongExpectedVersionError) as refusal:
-        await store.append_many([*appends(fresh), *appends(taken, expected_version=1, size=3)])
-
-    assert refusal.value.task_id == taken
-    assert await store.heads([fresh, taken]) == {taken: 2}
-
-
-async def test_of_many_batches_that_share_a_stream_exactly_one_wins(store: EventStore) -> None:
-    shared, others = uuid4(), [uuid4() for _ in range(8)]
-
-    answers = await asyncio.gather(
-        *(store.append_many(appends(other, shared)) for other in others), return_exceptions=True
-    )
-
-    assert sum(isinstance(answer, WrongExpectedVersionError) for answer in answers) == 7
-    assert sum((await store.heads([shared, *others])).values()) == 2
-
-
-@pytest.mark.parametrize(
-    ("streams", "sentence"),
-    [
-        ([], "streams must be at least one"),
-        (appends(UUID(int=7), UUID(int=7)), "streams must be different tasks"),
-        (appends(UUID(int=7), size=0), "events must be at least one"),
-        (appends(UUID(int=7), expected_version=-1), "expected_version must be at least 0"),
-    ],
-)
-async def test_append_to_many_that_makes_no_sense_is_refused(
-    store: EventStore, streams: list[StreamAppend], sentence: str
-) -> None:
-    with pytest.raises(InvalidValueError, match=sentence):
-        await store.append_many(streams)
-
-    assert await store.heads([UUID(int=7)]) == {}
-
-
-async def test_append_to_many_wakes_who_listens(store: EventStore) -> None:
-    async with store.appends() as signal:
-        while await signal.wait(0.05):
-            pass
-        waiting = asyncio.create_task(signal.wait(10))
-        await store.append_many(appends(uuid4(), uuid4()))
-
-        assert await waiting is True
-
-
 async def test_heads_are_the_versions_of_the_streams_that_exist(store: EventStore) -> None:
     first, second, unknown = uuid4(), uuid4(), uuid4()
-    await store.append_many([*appends(first, size=3), *appends(second)])
+    await store.append(first, [event(1), event(2), event(3)], expected_version=0)
+    await store.append(second, [event()], expected_version=0)
 
     assert await store.heads([first, unknown, second]) == {first: 3, second: 1}
     assert await store.heads([]) == {}

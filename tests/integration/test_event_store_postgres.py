@@ -14,7 +14,7 @@ from ledger.bootstrap import Ledger, open_ledger
 from ledger.errors import StoreRefusedError, StoreUnavailableError, WrongExpectedVersionError
 from ledger.settings import load_settings
 from ledger.specification import TaskSpecification
-from ledger.store.records import Appended, NewEvent, Origin, StreamAppend
+from ledger.store.records import Appended, NewEvent, Origin
 
 ORIGIN = Origin(actor="client")
 EVENT = NewEvent(
@@ -89,17 +89,18 @@ async def test_many_tasks_exist_if_the_callers_transaction_commits_and_may_wait_
     assert len(await ledger.store.heads([first.task_id, *(receipt.task_id for receipt in receipts)])) == 601
 
 
-@pytest.mark.parametrize("size", [1, 2])
 async def test_conflict_of_one_of_many_leaves_the_callers_transaction_usable(
-    ledger: Ledger, connection: asyncpg.Connection, size: int
+    ledger: Ledger, connection: asyncpg.Connection
 ) -> None:
     fresh, taken = uuid4(), uuid4()
     await ledger.store.append(taken, [EVENT], expected_version=0)
-    streams = [StreamAppend(fresh, [EVENT], 0), StreamAppend(taken, [EVENT] * size, 0)]
+    batch = ledger.commands.batch(origin=ORIGIN)
+    for task_id in (fresh, taken):
+        ledger.commands.draft_in(batch, TaskSpecification(), task_id=task_id)
 
     async with connection.transaction():
         with pytest.raises(WrongExpectedVersionError, match=str(taken)):
-            await ledger.store.append_many(streams, connection=connection)
+            await ledger.store.append_first(batch, connection=connection)
         await connection.execute("INSERT INTO orders VALUES (1)")
 
     assert await connection.fetchval("SELECT count(*) FROM orders") == 1

@@ -1,0 +1,1 @@
+"""The programs that a peer's own interpreter runs; nothing here imports Task Ledger, but our own program."""
