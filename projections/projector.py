@@ -29,6 +29,8 @@ log = structlog.get_logger()
 # A read model that is made anew begins with the months beside the log, in one statement.
 _MAKE_SECONDS_MAX = 6 * 3600.0
 _LOOK_SECONDS = 10.0
+_MANY_EVENTS = 20
+_GATHER_SECONDS_MAX = 0.02
 
 
 class _Rest:
@@ -111,8 +113,13 @@ class Projector:
         while True:
             horizon = await subscription.horizon()
             if rest.ends_at(horizon):
-                rest.note(await self._fold_or_make(projection, horizon), horizon)
+                began_at = time.monotonic()
+                batch = await self._fold_or_make(projection, horizon)
+                rest.note(batch, horizon)
                 await self._went_on(projection, outage)
+                if _MANY_EVENTS <= batch.events < self._batch_size_max:
+                    # A statement costs as much as dozens of events do, so while many come they may gather.
+                    await asyncio.sleep(min(2 * (time.monotonic() - began_at), _GATHER_SECONDS_MAX))
             if rest.is_on:
                 await subscription.wait()
 
