@@ -40,7 +40,7 @@ class LogOperations:
 
     @Listed
     def events(self, cursor: Cursor, **wanted: Unpack[LogFilter]) -> Call[Page[Event]]:
-        """Yield the events of all tasks by position, up to where the log is complete now."""
+        """Yield the events of all tasks by position, up to where the log is complete now, but no archived ones."""
         after = wanted.get("after", 0) if cursor is None else cursor
         return look(_log_page, "events", query={**wanted, "after": after})
 

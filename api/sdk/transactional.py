@@ -71,12 +71,7 @@ async def submit_in(
         stream = _draft(specification, now, payload_secret)
         idempotency_key = None if key is None else IdempotencyKey.of(key, path="/tasks", body=body)
         appended = await _append(connection, stream, _once(specification, idempotency_key, stream.payload_key))
-    return Receipt(
-        task_id=appended.task_id,
-        position=appended.position,
-        replayed=appended.replayed,
-        existing=appended.existing,
-    )
+    return _receipt(appended)
 
 
 def specification_of(
@@ -111,6 +106,15 @@ def specification_of(
     )
     check_specification(specification)
     return specification
+
+
+def _receipt(appended: Appended) -> Receipt:
+    return Receipt(
+        task_id=appended.task_id,
+        position=appended.position,
+        replayed=appended.replayed,
+        existing=appended.existing,
+    )
 
 
 def _task_id(given: UUID | str) -> UUID:
