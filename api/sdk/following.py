@@ -77,6 +77,8 @@ class Following(Generic[Item]):
             if text and name != _CLOSED:
                 self.has_ended = self.has_ended or name == self._stream.last_type != ""
                 yield self._shaped(text)
+                if self.has_ended:
+                    return
 
     def _note(self, line: str) -> None:
         name, _, value = line.partition(":")
