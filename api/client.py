@@ -6,8 +6,10 @@
         receipt = ledger.submit("report.daily", {"of": "yesterday"}, queue="reports", delay=60)
         print(ledger.wait(receipt.task_id, timeout=300))
 
-`AsyncTaskLedger` is the same for an event loop, and `api.sdk.transactional.submit_in` submits within a database
-transaction of the caller's own. Importing this starts nothing and imports no part of the server.
+What is about tasks stands on the client itself, the rest in topics: `ledger.queues`, `ledger.webhooks`, …; every
+operation of the API has its place. `AsyncTaskLedger` is the same for an event loop, and
+`api.sdk.transactional.submit_in` submits within a database transaction of the caller's own. Importing this starts
+nothing and imports no part of the server.
 """
 
 from api.sdk.answers import (

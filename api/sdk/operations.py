@@ -7,7 +7,7 @@ iterated over with `async for`. Its signature and its docstring are those of the
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from api.sdk.calls import Call, Cursor, Page
@@ -145,7 +145,11 @@ def _bound(
     def act(*given: object, **options: object) -> object:
         return do(describe(topic, *given, **options))
 
-    whole = inspect.signature(like or describe)
-    shown = tuple(whole.parameters.values())[hidden:]
-    act.__signature__ = whole.replace(parameters=shown)  # type: ignore[attr-defined]  # what help() shows
+    act.__signature__ = _signature(like or describe, hidden)  # type: ignore[attr-defined]  # what help() shows
     return act
+
+
+@cache
+def _signature(describe: Described, hidden: int) -> inspect.Signature:
+    whole = inspect.signature(describe)
+    return whole.replace(parameters=tuple(whole.parameters.values())[hidden:])

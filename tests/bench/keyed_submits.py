@@ -17,7 +17,8 @@ from ledger.access.api_key import ApiKey, Scope
 from ledger.access.commands import create_key
 from ledger.bootstrap import open_ledger
 from ledger.settings import load_settings
-from tests.bench.measurements import Measured, ProcessorSeconds, Servers, load, processors
+from tests.bench.measurements import Measured, Servers, load, processors
+from tests.bench.processors import ProcessorSeconds
 from tests.services.cluster import Cluster
 
 _ROUNDS = 5
