@@ -16,12 +16,14 @@ class Caller:
     Attributes:
         actor: as events name them.
         rate_max: requests a second; None is no bound.
+        expires_at: until when what was presented is good, where it says so itself, in seconds since 1970.
         form_token: what a page of the session has to send with each change; None where a key was presented.
     """
 
     actor: str
     scopes: frozenset[Scope]
     rate_max: int | None = None
+    expires_at: float | None = None
     form_token: str | None = None
 
     def may(self, scope: Scope) -> bool:

@@ -8,7 +8,6 @@ faster than that.
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -17,7 +16,7 @@ from api.departure import departing
 from api.event_feed import EventFeed
 from api.places import Places
 from api.routes.tasks import event_body
-from api.sse import CONTENT_TYPE, RETRY, send_chunk, sse_frame
+from api.sse import CONTENT_TYPE, RETRY, send_chunk, send_end, sse_frame
 from api.tail import Tail
 from ledger.errors import StoreUnavailableError
 from ledger.payloads.opening import Opening
@@ -25,7 +24,6 @@ from ledger.store.records import RecordedEvent
 
 _CHUNK_BYTES = 65_536
 _RETRY_SECONDS = 0.5
-_END_SECONDS_MAX = 1.0
 
 
 class EventStream(StreamingResponse):
@@ -46,15 +44,13 @@ class EventStream(StreamingResponse):
         self._heartbeat_seconds = heartbeat_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the client goes away or the server stops."""
+        """Stream until the client goes away, the server stops, or the caller would not be let in any more."""
         with self._places.taken():
             async with self._tail.followed(), departing(scope, receive) as departure:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await departure.outrun(self._write(send))
-                if departure.is_leaving:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(_END_SECONDS_MAX):
-                            await send({"type": "http.response.body", "body": b"", "more_body": False})
+                if departure.is_leaving or departure.is_over:
+                    await send_end(send, departure)
 
     async def _write(self, send: Send) -> None:
         told = self._feed.position

@@ -13,10 +13,12 @@ from contextlib import aclosing
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from api.errors import NotAuthenticatedError
 from api.history_shapes import ExportFormat
 from api.json_response import timestamp, to_json
 from api.places import Places
 from api.routes.tasks import event_body
+from api.stays import Stay, staying
 from ledger.history.audit import reason_of
 from ledger.history.search import EventFilter, LogSearch, Stretch
 from ledger.payloads.opening import Opening
@@ -67,6 +69,8 @@ class Export:
 class ExportResponse(StreamingResponse):
     """The response that sends an export; it has its place until it has ended, in whatever way.
 
+    It breaks off without its end when the caller would not be let in any more: half an export must not look whole.
+
     Raises, when it is sent:
         TooManyExportsError: there is no place.
     """
@@ -79,8 +83,16 @@ class ExportResponse(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the export."""
         with self._places.taken():
-            async with aclosing(self._pieces):
+            async with aclosing(self._pieces) as pieces, staying(scope) as stay:
+                self.body_iterator = _while_welcome(pieces, stay)
                 await super().__call__(scope, receive, send)
+
+
+async def _while_welcome(pieces: AsyncGenerator[bytes], stay: Stay) -> AsyncGenerator[bytes]:
+    async for piece in pieces:
+        if stay.over.is_set():
+            raise NotAuthenticatedError(presented=True)
+        yield piece
 
 
 def _ndjson(events: Sequence[RecordedEvent]) -> bytes:

@@ -4,6 +4,8 @@ Without any key everybody may do everything: that is for a process that only its
 (api.exposure).
 """
 
+import time
+from collections.abc import Sequence
 from hmac import compare_digest
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlencode, urlsplit
@@ -18,6 +20,7 @@ from api.local_names import is_local_name
 from api.needed_scope import SAFE_METHODS, needed_scope
 from api.oidc import is_jwt, oidc_of
 from api.rates import Rates
+from api.stays import LOOK_SECONDS, Stays
 from ledger.access.api_key import ApiKey, digest_of
 from ledger.access.api_key import Scope as AccessScope
 from ledger.access.keyring import Keyring
@@ -36,9 +39,12 @@ class Access:
 
     `local_names_only`: while nobody needs a key, a request must name this machine by a name of its own. A foreign
     page can make its own name mean 127.0.0.1 (DNS rebinding), and would read everything.
+    `look_seconds`: how often those who stay (streams, long reads) are looked after.
     """
 
-    def __init__(self, ledger: Ledger, *, local_names_only: bool = False) -> None:
+    def __init__(
+        self, ledger: Ledger, *, local_names_only: bool = False, look_seconds: float = LOOK_SECONDS
+    ) -> None:
         settings = ledger.settings
         self._keyring = Keyring(ledger.database)
         self.sessions = Sessions(ledger.database, self._keyring, hours=settings.session_hours)
@@ -48,6 +54,7 @@ class Access:
         self._admin_digest = None if secret is None else digest_of(secret.get_secret_value())
         self._oidc = oidc_of(settings)
         self._rates = Rates()
+        self._stays = Stays(self._welcome, look_seconds=look_seconds)
 
     async def is_open(self) -> bool:
         """Say whether nobody has to say who they are; raises StoreUnavailableError where nobody can tell."""
@@ -69,6 +76,7 @@ class Access:
             self._check_page(headers)
         if needed is None:
             return
+        self._stays.take(scope)
         if await self.is_open():
             self._check_name(headers)
             return
@@ -89,6 +97,24 @@ class Access:
         if self._admin_digest is not None and compare_digest(digest_of(token), self._admin_digest):
             return ApiKey(name=_ADMIN_KEY_NAME, scopes=frozenset({AccessScope.ADMIN}))
         return await self._keyring.find(token)
+
+    async def _welcome(self, scopes: Sequence[Scope]) -> Sequence[bool]:
+        if await self.is_open():
+            return [True] * len(scopes)
+        cookies = {session_of(Headers(scope=scope)) for scope in scopes if _in_session(scope)}
+        sessions = await self.sessions.found([cookie for cookie in cookies if cookie is not None])
+        return [
+            session_of(Headers(scope=scope)) in sessions if _in_session(scope) else await self._presents(scope)
+            for scope in scopes
+        ]
+
+    async def _presents(self, scope: Scope) -> bool:
+        caller = caller_of(scope)
+        if caller is None:  # was let in while nobody needed a key
+            return False
+        if caller.expires_at is not None:
+            return time.time() < caller.expires_at
+        return await self.holder_of(_bearer(Headers(scope=scope).get("authorization", ""))) is not None
 
     async def _caller(self, headers: Headers) -> Caller:
         authorization, session = headers.get("authorization"), session_of(headers)
@@ -167,6 +193,11 @@ def session_of(headers: Headers) -> str | None:
     except CookieError:
         return None
     return None if morsel is None else morsel.value
+
+
+def _in_session(scope: Scope) -> bool:
+    caller = caller_of(scope)
+    return caller is not None and caller.form_token is not None
 
 
 def _is_page(scope: Scope) -> bool:

@@ -46,6 +46,7 @@ class LongPoll:
         Raises:
             TaskNotFoundError, StoreUnavailableError: as TaskReader.find.
             TooManyWaitingError: there is no place to wait.
+            NotAuthenticatedError: the caller's key or session was over meanwhile.
         """
         known = conditions.known_version(task_id)
         task = await self._reader.find(task_id, position_min=conditions.position_min, version_min=known or 0)
@@ -56,6 +57,7 @@ class LongPoll:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
                         await departure.outrun(self._change(task, compared, watch))
+                departure.check_stay()
         return await self._current(task)
 
     async def _change(self, task: TaskView, compared: Callable[[TaskView], object], watch: Watch) -> None:

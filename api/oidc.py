@@ -61,7 +61,11 @@ class OidcTokens:
         subject = str(claims["sub"])
         if not subject.isprintable() or not 1 <= len(subject) <= _SUBJECT_CHARS_MAX:
             return None
-        return Caller(actor=f"user:{subject}", scopes=_scopes(claims.get(self._scope_claim)))
+        return Caller(
+            actor=f"user:{subject}",
+            scopes=_scopes(claims.get(self._scope_claim)),
+            expires_at=float(claims["exp"]) + _SKEW_SECONDS,
+        )
 
     def _signing_key(self, token: str) -> Any:  # noqa: ANN401 - a key of the library's, of many kinds
         if self._keys is None:

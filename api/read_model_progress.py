@@ -35,6 +35,7 @@ class ReadModelProgress:
         Raises:
             ReadModelBehindError: it has not come so far in time.
             TooManyWaitingError: there is no place to wait.
+            NotAuthenticatedError: the caller's key or session was over meanwhile.
         """
         if await self._position() >= position:
             return
@@ -44,6 +45,7 @@ class ReadModelProgress:
                     async with asyncio.timeout(self._seconds_max):
                         if await departure.outrun(self._reached(position)):
                             return
+                departure.check_stay()
         raise ReadModelBehindError(
             position=await self._position(), position_min=position, seconds_max=self._seconds_max
         )

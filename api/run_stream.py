@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -10,13 +9,12 @@ from starlette.types import Receive, Scope, Send
 from api.departure import departing
 from api.places import Places
 from api.projection_schemas import run_body
-from api.sse import CONTENT_TYPE, RETRY, send_chunk, sse_frame
+from api.sse import CONTENT_TYPE, RETRY, send_chunk, send_end, sse_frame
 from ledger.errors import StoreUnavailableError
 from projections.errors import RunNotFoundError
 from projections.runs import Run, Runs
 
 _LOOK_SECONDS = 0.3
-_END_SECONDS_MAX = 1.0
 
 
 def stream_id(run: Run) -> int:
@@ -39,14 +37,12 @@ class RunStream(StreamingResponse):
         self._heartbeat_seconds = heartbeat_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the run has ended, the client goes away or the server stops."""
+        """Stream until the run has ended, the client goes away, the server stops, or the caller must go."""
         with self._places.taken():
             async with departing(scope, receive) as departure:
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await departure.outrun(self._write(send))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_END_SECONDS_MAX):
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await send_end(send, departure)
 
     async def _write(self, send: Send) -> None:
         await send_chunk(send, RETRY)

@@ -133,6 +133,7 @@ class ProjectionRoutes:
 
 
 _STREAM: dict[str, Any] = {
-    "description": "Server-sent events: `progress`, and `ended` as the last one; `data` is the run.",
+    "description": "Server-sent events: `progress`, and `ended` as the last one; `data` is the run. "
+    "When the key or the session that opened it is over, `closed` is the last one, within seconds.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }

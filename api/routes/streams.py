@@ -82,6 +82,7 @@ def _resumed(request: Request, after: int | None) -> int | None:
 
 
 _STREAM: dict[str, Any] = {
-    "description": "Server-sent events: `id` is the position, `event` the type, `data` the event.",
+    "description": "Server-sent events: `id` is the position, `event` the type, `data` the event. "
+    "When the key or the session that opened it is over, `closed` is the last one, within seconds.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }

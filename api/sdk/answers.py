@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
-
-Item = TypeVar("Item")
 
 FINISHED = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 
@@ -34,6 +32,20 @@ class TaskFailure:
     type: str
     message: str
     traceback: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaleWrite:
+    """What an attempt wanted to record when it was no longer the current one."""
+
+    type: str
+    attempt: int
+    current_attempt: int
+    status: str
+    worker_id: str = ""
+    data: Any = field(default=None, repr=False)
+    occurred_at: datetime | None = None
+    recorded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +111,7 @@ class Task:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     updated_at: datetime | None = None
+    stale_writes: tuple[StaleWrite, ...] = field(default=(), repr=False)
 
     @property
     def is_finished(self) -> bool:
@@ -125,14 +138,6 @@ class Event:
     correlation_id: str = ""
     causation_id: str | None = None
     traceparent: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Item]):
-    """A part of a list; `next` asks for the part after it, and is None on the last one."""
-
-    items: tuple[Item, ...]
-    next: str | int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,78 +187,76 @@ class LedgerCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Queue:
-    """A queue: `state` is open, draining or paused; `held` counts by reason what is held back."""
+class Moved:
+    """How many tasks went from one status to another; from None are those that were submitted."""
 
-    name: str
-    state: str
-    paused_at: datetime | None = None
-    ready: int = 0
-    waiting: int = 0
-    held: Mapping[str, int] = field(default_factory=dict)
-    running: int = 0
-    permits: int = 0
-    dead: int = 0
-    oldest_ready_at: datetime | None = None
-    live_workers: int = 0
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    begin: str | None = field(metadata={"json": "from"})
+    end: str = field(metadata={"json": "to"})
+    tasks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """A task that failed for good, or a message that nobody could take."""
+class LedgerDiff:
+    """How many tasks there were at two moments; `settled` says that this can no longer change."""
 
-    id: UUID
-    kind: str
-    queue: str
-    died_at: datetime
-    reason: str = ""
-    cause: str | None = None
-    task_id: UUID | None = None
-    task_kind: str | None = None
-    task_version: int | None = None
-    message_id: str | None = None
-    error_type: str | None = None
-    tags: tuple[str, ...] = ()
-    attempt: int | None = None
+    begin: LedgerCounts = field(metadata={"json": "from"})
+    end: LedgerCounts = field(metadata={"json": "to"})
+    changed: int = 0
+    settled: bool = True
+    moved: tuple[Moved, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LetterAct:
-    """What was done about a dead letter."""
+class TaskMoment:
+    """A task at a moment."""
 
-    id: UUID
-    kind: str
-    act: str
-    task_id: UUID | None = None
-    task_version: int | None = None
+    as_of: datetime
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """A schedule; `task` is what each fire submits."""
+class TaskDiff:
+    """What changed about a task; `changes` has by name what it was and what it became."""
 
-    name: str
-    cron: str
-    time_zone: str
-    task: Mapping[str, Any] = field(repr=False)
-    backfill: str = "latest"
-    overlap: str = "allow"
-    paused: bool = False
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
-    next_fire_at: datetime | None = None
-    last_fire_at: datetime | None = None
-    last_task_id: UUID | None = None
-    next_fires: tuple[datetime, ...] = ()
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fired:
-    """The receipt of a fire by hand."""
-
-    schedule: str
-    fire_at: datetime
     task_id: UUID
+    begin: TaskMoment = field(metadata={"json": "from"})
+    end: TaskMoment = field(metadata={"json": "to"})
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """One attempt in a timeline."""
+
+    attempt: int
+    worker: str
+    ready_at: datetime
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: str | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """How long a task waited (not ready), was queued (ready) and ran, in seconds."""
+
+    task_id: UUID
+    state: str
+    since: datetime
+    submitted_at: datetime
+    version: int = 0
+    position: int = 0
+    kind: str = ""
+    queue: str = ""
+    ready_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    waiting_seconds: float = 0.0
+    queued_seconds: float = 0.0
+    running_seconds: float = 0.0
+    total_seconds: float | None = None
+    attempts: int = 0
+    releases: int = 0
+    holds: int = 0
+    lanes: tuple[Lane, ...] = ()

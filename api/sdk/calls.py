@@ -9,14 +9,16 @@ from time import time
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from api.sdk.answers import Page
 from api.sdk.errors import Refusal, UnexpectedAnswerError
-from api.sdk.options import to_json
+from api.sdk.options import query_of, to_json
 from api.sdk.reading import ShapeError, read_as
 
 Answered = TypeVar("Answered")
 Item = TypeVar("Item")
 
+Cursor = str | int | None
+
+JSON = {"Content-Type": "application/json"}
 POSITION_HEADER = "ledger-position"
 
 
@@ -69,6 +71,14 @@ class Answer:
             return None
 
 
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A part of a list; `next` asks for the part after it, and is None on the last one."""
+
+    items: tuple[Item, ...]
+    next: Cursor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[Answered]):
     """One request.
@@ -89,6 +99,40 @@ class Call(Generic[Answered]):
     is_repeatable: bool = True
     is_fresh: bool = False
     wait_seconds: float = 0.0
+
+
+def look(
+    read: Callable[[Answer], Answered],
+    *parts: object,
+    query: Mapping[str, Any] | None = None,
+    is_fresh: bool = False,
+) -> Call[Answered]:
+    """Return a GET of the path of these parts."""
+    return Call(method="GET", path=path_of(*parts), query=query_of(query or {}), is_fresh=is_fresh, read=read)
+
+
+def act(
+    read: Callable[[Answer], Answered],
+    *parts: object,
+    body: Mapping[str, Any] | None = None,
+    method: str = "POST",
+    is_repeatable: bool = False,
+) -> Call[Answered]:
+    """Return a command to the path of these parts; unless it changes nothing the second time, it is sent once."""
+    return Call(
+        method=method,
+        path=path_of(*parts),
+        body=None if body is None else to_json(body),
+        headers={} if body is None else JSON,
+        is_repeatable=is_repeatable,
+        read=read,
+    )
+
+
+def removal(*parts: object, reason: str) -> Call[None]:
+    """Return a DELETE, which is sent once: the second one would find nothing."""
+    path = path_of(*parts)
+    return Call(method="DELETE", path=path, query=query_of({"reason": reason}), is_repeatable=False, read=nothing)
 
 
 def path_of(*parts: object) -> str:
@@ -125,9 +169,10 @@ def nothing(_answer: Answer) -> None:
     """Read an answer that says nothing but that it was done."""
 
 
-def reason_body(reason: str) -> bytes:
-    """Return the body of a command with its reason."""
-    return to_json({"reason": reason})
+def items_reader(shape: type[Item], items: str) -> Callable[[Answer], tuple[Item, ...]]:
+    """Return what reads an answer as a list that has no pages."""
+    page = page_reader(shape, items, "")
+    return lambda answer: page(answer).items
 
 
 def _read(shape: type[Answered], answer: Answer) -> Answered:

@@ -1,116 +1,34 @@
-"""The connections of the two clients: a pool each, the retries, and the position that reads wait for."""
+"""The connections of the two clients: a pool each, the retries, and what a call, a list or a stream takes."""
 
 import asyncio
-import os
-import threading
 import time
-from collections.abc import AsyncGenerator, Generator
-from typing import Any, TypedDict, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from typing import TypeVar
 
 import httpx
 
-from api.sdk.answers import Event
-from api.sdk.calls import Answer, Call
-from api.sdk.errors import ClientSettingError
-from api.sdk.following import SILENCE_SECONDS_MAX, Following
-from api.sdk.retries import Retries, Trial
+from api.sdk.calls import Call, Cursor, Page
+from api.sdk.errors import TaskLedgerError
+from api.sdk.following import Following, Stream
+from api.sdk.retries import Trial
+from api.sdk.scripts import Pause, Script
+from api.sdk.terms import ClientOptions, Terms
 
 Answered = TypeVar("Answered")
+Item = TypeVar("Item")
 
-# Less than the 5 s after which the server closes an idle connection, so that few requests run into the close.
-_IDLE_SECONDS_MAX = 4.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-
-
-class ClientOptions(TypedDict, total=False):
-    """How a client connects.
-
-    Attributes:
-        api_key: sent as `Authorization: Bearer`; LEDGER_API_KEY when absent, and nothing without that.
-        timeout_seconds: how long to wait for a connection, and for an answer.
-        connections_max: the bound of the pool; each stream and each wait takes one.
-        retries: when to send again.
-        read_your_writes: whether reads wait for the latest position that this client has heard of.
-    """
-
-    api_key: str
-    timeout_seconds: float
-    connections_max: int
-    retries: Retries
-    read_your_writes: bool
-
-
-class _Terms:
-    """What both connections have in common: the settings, and the greatest position that the server told of."""
-
-    def __init__(self, base_url: str | None, options: ClientOptions) -> None:
-        self.base_url = _checked_url(base_url or os.environ.get("LEDGER_URL", ""))
-        self.retries = options.get("retries", Retries())
-        self._api_key = options.get("api_key") or os.environ.get("LEDGER_API_KEY", "")
-        if not (self._api_key.isascii() and self._api_key.isprintable()):
-            raise ClientSettingError("the API key must be visible ASCII characters")  # and is not shown
-        self._timeout_seconds = options.get("timeout_seconds", 10.0)
-        self._connections_max = options.get("connections_max", 100)
-        self._reads_own_writes = options.get("read_your_writes", True)
-        self._position = 0
-        self._lock = threading.Lock()
-
-    def client_arguments(self) -> dict[str, Any]:
-        """Return what both kinds of httpx clients are made of."""
-        authorization = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
-        return {
-            "base_url": self.base_url,
-            "headers": {"User-Agent": "task-ledger-client", **authorization},
-            "timeout": self._timeout_seconds,
-            "limits": httpx.Limits(
-                max_connections=self._connections_max,
-                max_keepalive_connections=self._connections_max,
-                keepalive_expiry=_IDLE_SECONDS_MAX,
-            ),
-        }
-
-    def request_arguments(self, call: Call[Any]) -> dict[str, Any]:
-        """Return a call as httpx takes it."""
-        fresh = call.is_fresh and self._reads_own_writes and self._position
-        return {
-            "method": call.method,
-            "url": call.path,
-            "params": call.query,
-            "content": call.body,
-            "headers": {**call.headers, **({"Ledger-Min-Position": str(self._position)} if fresh else {})},
-            "timeout": httpx.Timeout(self._timeout_seconds, read=self._timeout_seconds + call.wait_seconds),
-        }
-
-    def stream_arguments(self, following: Following) -> dict[str, Any]:
-        """Return the next connection of a stream as httpx takes it."""
-        return {
-            **self.request_arguments(following.call),
-            "headers": following.headers(),
-            "timeout": httpx.Timeout(self._timeout_seconds, read=SILENCE_SECONDS_MAX),
-        }
-
-    def answer(self, response: httpx.Response) -> Answer:
-        """Return a response that was read, and remember the position that it tells of."""
-        answer = Answer(response.status_code, dict(response.headers), response.content)
-        with self._lock:
-            self._position = max(self._position, answer.position)
-        return answer
 
 
 class Connection:
     """The blocking one; threads may share it."""
 
     def __init__(self, base_url: str | None, options: ClientOptions) -> None:
-        self._terms = _Terms(base_url, options)
+        self._terms = Terms(base_url, options)
         self._client = httpx.Client(**self._terms.client_arguments())
 
     def __repr__(self) -> str:
         return repr(self._terms.base_url)
-
-    @property
-    def retries(self) -> Retries:
-        """When requests are sent again."""
-        return self._terms.retries
 
     def ask(self, call: Call[Answered]) -> Answered:
         """Send a call, as often as it takes, and return what its answer means."""
@@ -126,17 +44,70 @@ class Connection:
                     return call.read(answer)
             time.sleep(pause or 0.0)
 
-    def follow(self, following: Following) -> Generator[Event, None, None]:
-        """Yield the events of a stream, over as many connections as it takes."""
+    def run(self, script: Script[Answered]) -> Answered:
+        """Do what a script says, and return what comes of it."""
+        try:
+            step = next(script)
+            while True:
+                try:
+                    answered = self._pause(step) if isinstance(step, Pause) else self.ask(step)
+                except TaskLedgerError as error:
+                    step = script.throw(error)
+                else:
+                    step = script.send(answered)
+        except StopIteration as end:
+            done: Answered = end.value
+            return done
+
+    def _pause(self, pause: Pause) -> object:
+        time.sleep(pause.seconds)
+        return None
+
+    def pages(self, describe: Callable[[Cursor], Call[Page[Item]]]) -> Iterator[Item]:
+        """Yield the items of a list, a page at a time."""
+        cursor: Cursor = None
+        while True:
+            page = self.ask(describe(cursor))
+            yield from page.items
+            cursor = page.next
+            if cursor is None:
+                return
+
+    def download(self, call: Call[None]) -> Iterator[bytes]:
+        """Yield the bytes of an answer; one that breaks off is an error, and not begun anew."""
+        trial, has_begun = Trial(call, self._terms.retries), False
         while True:
             try:
+                with self._client.stream(**self._terms.request_arguments(call)) as response:
+                    if response.status_code == httpx.codes.OK:
+                        for piece in response.iter_bytes():
+                            has_begun = True
+                            yield piece
+                        return
+                    response.read()
+                    pause = trial.pause_after_answer(self._terms.answer(response))
+            except httpx.RequestError as error:
+                if has_begun:
+                    raise trial.broken(error) from error
+                pause = trial.pause_after_failure(error, was_sent=True)
+            time.sleep(pause or 0.0)
+
+    def follow(self, stream: Stream[Item]) -> Generator[Item, None, None]:
+        """Yield the events of a stream, over as many connections as it takes."""
+        following = Following(stream, self._terms.retries)
+        while not following.has_ended:
+            try:
                 with self._client.stream(**self._terms.stream_arguments(following)) as response:
+                    if response.status_code == httpx.codes.NO_CONTENT:
+                        return
                     if response.status_code != httpx.codes.OK:
                         response.read()
                         pause = following.trial.pause_after_answer(self._terms.answer(response))
                     else:
                         for chunk in response.iter_bytes():
                             yield from following.take(chunk)
+                            if following.has_ended:
+                                return
                         pause = 0.0
             except httpx.RequestError as error:
                 pause = following.trial.pause_after_failure(error, was_sent=True)
@@ -151,16 +122,11 @@ class AsyncConnection:
     """The one for an event loop."""
 
     def __init__(self, base_url: str | None, options: ClientOptions) -> None:
-        self._terms = _Terms(base_url, options)
+        self._terms = Terms(base_url, options)
         self._client = httpx.AsyncClient(**self._terms.client_arguments())
 
     def __repr__(self) -> str:
         return repr(self._terms.base_url)
-
-    @property
-    def retries(self) -> Retries:
-        """When requests are sent again."""
-        return self._terms.retries
 
     async def ask(self, call: Call[Answered]) -> Answered:
         """Send a call, as often as it takes, and return what its answer means."""
@@ -176,11 +142,59 @@ class AsyncConnection:
                     return call.read(answer)
             await asyncio.sleep(pause or 0.0)
 
-    async def follow(self, following: Following) -> AsyncGenerator[Event, None]:
-        """Yield the events of a stream, over as many connections as it takes."""
+    async def run(self, script: Script[Answered]) -> Answered:
+        """Do what a script says, and return what comes of it."""
+        try:
+            step = next(script)
+            while True:
+                try:
+                    answered = await (asyncio.sleep(step.seconds) if isinstance(step, Pause) else self.ask(step))
+                except TaskLedgerError as error:
+                    step = script.throw(error)
+                else:
+                    step = script.send(answered)
+        except StopIteration as end:
+            done: Answered = end.value
+            return done
+
+    async def pages(self, describe: Callable[[Cursor], Call[Page[Item]]]) -> AsyncIterator[Item]:
+        """Yield the items of a list, a page at a time."""
+        cursor: Cursor = None
+        while True:
+            page = await self.ask(describe(cursor))
+            for item in page.items:
+                yield item
+            cursor = page.next
+            if cursor is None:
+                return
+
+    async def download(self, call: Call[None]) -> AsyncIterator[bytes]:
+        """Yield the bytes of an answer; one that breaks off is an error, and not begun anew."""
+        trial, has_begun = Trial(call, self._terms.retries), False
         while True:
             try:
+                async with self._client.stream(**self._terms.request_arguments(call)) as response:
+                    if response.status_code == httpx.codes.OK:
+                        async for piece in response.aiter_bytes():
+                            has_begun = True
+                            yield piece
+                        return
+                    await response.aread()
+                    pause = trial.pause_after_answer(self._terms.answer(response))
+            except httpx.RequestError as error:
+                if has_begun:
+                    raise trial.broken(error) from error
+                pause = trial.pause_after_failure(error, was_sent=True)
+            await asyncio.sleep(pause or 0.0)
+
+    async def follow(self, stream: Stream[Item]) -> AsyncGenerator[Item, None]:
+        """Yield the events of a stream, over as many connections as it takes."""
+        following = Following(stream, self._terms.retries)
+        while not following.has_ended:
+            try:
                 async with self._client.stream(**self._terms.stream_arguments(following)) as response:
+                    if response.status_code == httpx.codes.NO_CONTENT:
+                        return
                     if response.status_code != httpx.codes.OK:
                         await response.aread()
                         pause = following.trial.pause_after_answer(self._terms.answer(response))
@@ -188,6 +202,8 @@ class AsyncConnection:
                         async for chunk in response.aiter_bytes():
                             for event in following.take(chunk):
                                 yield event
+                            if following.has_ended:
+                                return
                         pause = 0.0
             except httpx.RequestError as error:
                 pause = following.trial.pause_after_failure(error, was_sent=True)
@@ -196,15 +212,3 @@ class AsyncConnection:
     async def close(self) -> None:
         """Close the pool."""
         await self._client.aclose()
-
-
-def _checked_url(text: str) -> str:
-    try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, TypeError) as error:
-        raise ClientSettingError(f"the base URL (LEDGER_URL) must be a URL: {error}") from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ClientSettingError("the base URL (LEDGER_URL) must begin with http:// or https://")
-    if url.userinfo:
-        raise ClientSettingError("the base URL (LEDGER_URL) must have no password in it; give api_key instead")
-    return str(url).rstrip("/")

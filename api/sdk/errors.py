@@ -10,11 +10,14 @@ TaskLedgerError
 │  ├─ ForbiddenError             403
 │  ├─ NotFoundError              404
 │  ├─ ConflictError              409; `reason`, `task_status`
+│  ├─ ArchivedError              410: what has to be known for the answer was archived
 │  ├─ IdempotencyKeyReusedError  422: the key stands for another request
 │  ├─ RateLimitedError           429; `retry_after_seconds`
 │  └─ UnavailableError           5xx; `retry_after_seconds`
 ├─ SubmitManyError               some of many were submitted; `task_ids`
 ├─ WaitTimeoutError              the task had not ended in time (a TimeoutError too)
+├─ StillAtWorkError              nor had a bulk act, a run, an erasure or a drain (a TimeoutError too)
+├─ RunFailedError                a run of a projection that was waited for failed; `error`
 └─ TaskEndedError                a task that was waited for has no result; `task`
    ├─ TaskFailedError
    └─ TaskCancelledError
@@ -114,7 +117,7 @@ class ForbiddenError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """There is no such task, queue, schedule or dead letter."""
+    """There is nothing of this id or name."""
 
 
 class ConflictError(ApiError):
@@ -129,6 +132,10 @@ class ConflictError(ApiError):
     def task_status(self) -> str | None:
         """The status of the task that refused."""
         return self.members.get("task_status")
+
+
+class ArchivedError(ApiError):
+    """The history, or the past, that is asked for has left the log for an archive."""
 
 
 class IdempotencyKeyReusedError(ApiError):
@@ -168,6 +175,28 @@ class WaitTimeoutError(TaskLedgerError, TimeoutError):
         super().__init__(f"task {task_id} was still {status} after {seconds:g} s")
 
 
+class StillAtWorkError(TaskLedgerError, TimeoutError):
+    """What was waited for had not ended in time; it goes on."""
+
+    def __init__(self, what: str, *, seconds: float) -> None:
+        self.what = what
+        self.seconds = seconds
+        super().__init__(f"{what} was still at work after {seconds:g} s")
+
+
+class RunFailedError(TaskLedgerError):
+    """A run of a projection that was waited for failed.
+
+    Attributes:
+        error: why, in words.
+    """
+
+    def __init__(self, run_id: UUID, *, error: str) -> None:
+        self.run_id = run_id
+        self.error = error
+        super().__init__(f"run {run_id} failed: {error}")
+
+
 class TaskEndedError(TaskLedgerError):
     """A task that was waited for ended without a result."""
 
@@ -196,6 +225,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     HTTPStatus.FORBIDDEN: ForbiddenError,
     HTTPStatus.NOT_FOUND: NotFoundError,
     HTTPStatus.CONFLICT: ConflictError,
+    HTTPStatus.GONE: ArchivedError,
     HTTPStatus.TOO_MANY_REQUESTS: RateLimitedError,
 }
 

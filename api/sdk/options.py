@@ -24,6 +24,7 @@ class TaskOptions(TypedDict, total=False):
         unique_key: while an unfinished task of the same kind has it, that one is the receipt.
         after: the tasks that have to complete before it is ready.
         on_parent_failure: what becomes of it when one of those does not.
+        erasable: what it is given and comes up with is encrypted, and can be erased when it is finished.
     """
 
     queue: str
@@ -37,6 +38,7 @@ class TaskOptions(TypedDict, total=False):
     unique_key: str
     after: Sequence[UUID | str]
     on_parent_failure: Literal["cancel", "fail"]
+    erasable: bool
 
 
 class SubmitOptions(TaskOptions, total=False):
@@ -73,6 +75,24 @@ class TaskFilter(TypedDict, total=False):
     as_of: datetime
 
 
+class TaskChoice(TypedDict, total=False):
+    """Which tasks a bulk act is about.
+
+    Attributes:
+        status: any of these; when absent those that are usual for the act.
+        tags: tasks that have every one of them.
+        error_type: of the last error.
+    """
+
+    status: Sequence[str]
+    kind: str
+    queue: str
+    tags: Sequence[str]
+    error_type: str
+    created_after: datetime
+    created_before: datetime
+
+
 class EventFilter(TypedDict, total=False):
     """Which events are wanted; `after` is a position."""
 
@@ -91,17 +111,50 @@ class LogFilter(EventFilter, total=False):
     until: datetime
 
 
-class LetterFilter(TypedDict, total=False):
-    """Which dead letters to list."""
+class AuditFilter(TypedDict, total=False):
+    """Which entries of the audit are wanted.
 
+    Attributes:
+        source: `events` when absent; or `queue_changes`, `schedule_changes`, `dead_letter_acts`,
+            `webhook_changes`, `worker_changes`, `key_changes`, `projection_runs`, `erasure_orders`,
+            `archive_acts`.
+        order: which come first.
+        reason: stands somewhere in the reason.
+    """
+
+    source: str
+    order: Literal["newest", "oldest"]
+    types: str | Sequence[str]
+    actor: str
+    kind: str
+    queue: str
+    task_id: UUID | str
+    correlation_id: str
+    reason: str
+    since: datetime
+    until: datetime
+
+
+class _Letters(TypedDict, total=False):
     kind: Literal["task", "message"]
     task_kind: str
     queue: str
     error_type: str
     cause: str
-    tag: str | Sequence[str]
     died_after: datetime
     died_before: datetime
+
+
+class LetterFilter(_Letters, total=False):
+    """Which dead letters to list."""
+
+    tag: str | Sequence[str]
+
+
+class LetterChoice(_Letters, total=False):
+    """Which dead letters a bulk act is about; `tags`: those of tasks that have every one of them."""
+
+    tags: Sequence[str]
 
 
 def task_body(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,6 +164,11 @@ def task_body(task: Mapping[str, Any]) -> dict[str, Any]:
         delay = body.pop("delay")
         body["delay_s"] = delay.total_seconds() if isinstance(delay, timedelta) else delay
     return body
+
+
+def choice_body(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a filter as the server takes it in a body."""
+    return {name: _json(name, value) for name, value in choice.items() if value is not None}
 
 
 def to_json(body: object) -> bytes:
@@ -126,8 +184,12 @@ def query_of(options: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for name, value in options.items():
         values = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
-        pairs += [(name, str(_json(name, one))) for one in values if one is not None]
+        pairs += [(name, _text(_json(name, one))) for one in values if one is not None]
     return pairs
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _json(name: str, value: Any) -> Any:  # noqa: ANN401 - any JSON value, and what stands for one

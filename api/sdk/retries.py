@@ -103,6 +103,12 @@ class Trial(Generic[Answered]):
             ) from error
         return pause
 
+    def broken(self, error: Exception) -> ConnectionFailedError:
+        """Return the error for an answer that broke off when a part of it had been handed on."""
+        return ConnectionFailedError(
+            method=self._call.method, path=self._call.path, reason=str(error), is_in_doubt=False
+        )
+
     def _may_pass(self, status: int, problem: str) -> bool:
         if status == HTTPStatus.TOO_MANY_REQUESTS or problem in _UNTOUCHED:
             return True

@@ -25,6 +25,10 @@ function listen({ task, after }) {
   for (const kind of ["submitted", "released", "held", "started", "progressed", "completed", "failed", "cancel_requested", "cancelled", "retried", "discarded", "erased"]) {
     stream.addEventListener(`task.${kind}`, soon);
   }
+  stream.addEventListener("closed", () => {  // the key or the session is over: the page asks to log in
+    stream.close();
+    location.reload();
+  });
 }
 
 function soon() {

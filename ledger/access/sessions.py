@@ -1,5 +1,6 @@
 """The sessions of the dashboard: a random cookie stands for the key that the session was opened with."""
 
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from hashlib import sha256
 from secrets import token_urlsafe
@@ -40,9 +41,17 @@ class Sessions:
 
     async def find(self, token: str) -> ApiKey | None:
         """Return the key that a session stands for, while both are good; raises what `open` raises."""
+        return (await self.found([token])).get(token)
+
+    async def found(self, tokens: Collection[str]) -> Mapping[str, ApiKey]:
+        """Return the keys that sessions stand for, while both are good; raises what `open` raises."""
+        if not tokens:
+            return {}
+        asked = {digest_of(token): token for token in tokens}
         async with self._database.connection() as connection:
-            name = await connection.fetchval(query("session_key"), digest_of(token))
-        return None if name is None else await self._keyring.named(name)
+            rows = await connection.fetch(query("session_keys"), list(asked))
+        keys = {asked[row["digest"]]: await self._keyring.named(row["key_name"]) for row in rows}
+        return {token: key for token, key in keys.items() if key is not None}
 
     async def close(self, token: str) -> None:
         """End a session; raises what `open` raises."""

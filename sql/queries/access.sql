@@ -40,9 +40,9 @@ UPDATE ledger.api_keys SET last_used_at = clock_timestamp()
 -- A session of the dashboard.
 INSERT INTO ledger.sessions (digest, key_name, expires_at) VALUES ($1, $2, clock_timestamp() + $3::interval);
 
--- name: session_key
--- The key that a session was opened with, while it lasts.
-SELECT key_name FROM ledger.sessions WHERE digest = $1 AND expires_at > clock_timestamp();
+-- name: session_keys
+-- The keys that sessions were opened with, as long as they last.
+SELECT digest, key_name FROM ledger.sessions WHERE digest = ANY ($1::bytea[]) AND expires_at > clock_timestamp();
 
 -- name: close_session
 -- The end of a session.

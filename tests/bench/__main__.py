@@ -24,6 +24,7 @@ from tests.bench.batches import batches
 from tests.bench.facts import facts_of, line_of
 from tests.bench.growth import growth
 from tests.bench.idle import idle
+from tests.bench.keyed_submits import keyed_submits
 from tests.bench.lag import lag
 from tests.bench.live_folds import live_folds
 from tests.bench.measurements import Measured, Measurement, Servers, drain, durable_submits, latency, open_servers
@@ -43,6 +44,7 @@ from tests.bench.regression import SLOWER_SHARE_MAX
 
 MEASUREMENTS: dict[str, tuple[Measurement, ...]] = {
     "submits": (durable_submits,),
+    "keys": (keyed_submits,),
     "batches": (batches,),
     "drain": (drain,),
     "latency": (latency,),

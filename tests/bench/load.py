@@ -3,12 +3,14 @@
     python -m tests.bench.load http://127.0.0.1:8080/tasks --body '{"input":"hello"}' --requests 40000
     python -m tests.bench.load http://127.0.0.1:8080/tasks/@/status --each ids.txt
 
-It prints one JSON object. Run it as a process of its own, or it measures itself together with the server.
+It prints one JSON object. `--header 'Idempotency-Key: {n}'` sends a header, with a number of its own in each
+request where it says `{n}`. Run it as a process of its own, or it measures itself together with the server.
 """
 
 import argparse
 import asyncio
 import json
+import secrets
 import sys
 import time
 from collections import Counter
@@ -23,6 +25,7 @@ import uvloop
 
 _HEADERS_END = b"\r\n\r\n"
 _CONTENT_LENGTH = b"content-length: "
+_NUMBER = b"{n}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Load:
     connections: int = 64
     requests: int = 20_000
     each: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
 
     def all_requests(self) -> list[bytes]:
         """Return the bytes of the requests that are sent in turn."""
@@ -51,6 +55,7 @@ class Load:
         place = urlsplit(self.url)
         path = (place.path or "/") + (f"?{place.query}" if place.query else "")
         head = f"{'GET' if self.body is None else 'POST'} {path} HTTP/1.1\r\nhost: {place.netloc}\r\n"
+        head += "".join(f"{header}\r\n" for header in self.headers)
         if self.body is None:
             return f"{head}\r\n".encode()
         return (
@@ -115,12 +120,21 @@ class _Run:
     """What the connections of one run share."""
 
     def __init__(self, load: Load) -> None:
-        self.requests = cycle(load.all_requests())
+        self._requests = cycle(load.all_requests())
+        self._is_numbered = any(_NUMBER.decode() in header for header in load.headers)
+        self._name = secrets.token_hex(8).encode()  # no other run sends the same numbers
         self.unsent = load.requests
         self.unanswered = load.requests
         self.latencies: list[float] = []
         self.statuses: Counter[str] = Counter()
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def next_request(self) -> bytes:
+        self.unsent -= 1
+        request = next(self._requests)
+        if not self._is_numbered:
+            return request
+        return request.replace(_NUMBER, b"%b-%d" % (self._name, self.unsent), 1)
 
     def answered(self, status: bytes, seconds: float) -> None:
         self.statuses[status.decode("ascii", "replace")] += 1
@@ -152,9 +166,9 @@ class _Connection(asyncio.Protocol):
     def send(self) -> None:
         if self._run.unsent == 0:
             return
-        self._run.unsent -= 1
+        request = self._run.next_request()
         self._sent_at = time.perf_counter()
-        self._transport.write(next(self._run.requests))
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -181,12 +195,14 @@ def _arguments() -> Load:
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--each", type=Path, help="a file of words, a line each, for the @ in the URL")
+    parser.add_argument("--header", action="append", default=[], help="for example 'Authorization: Bearer …'")
     given = parser.parse_args()
     return Load(
         given.url,
         body=None if given.body is None else given.body.encode(),
         connections=given.connections,
         requests=given.requests,
+        headers=tuple(given.header),
         each=tuple(given.each.read_text().split()) if given.each else (),
     )
 

@@ -5,7 +5,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,13 +197,16 @@ def _used_by_roles(cluster: Cluster) -> dict[str, float]:
     return used
 
 
-async def load(url: str, requests: int, *, body: str | None = None, each: Path | None = None) -> dict[str, float]:
+async def load(
+    url: str, requests: int, *, body: str | None = None, each: Path | None = None, headers: Sequence[str] = ()
+) -> dict[str, float]:
     """Send so many requests from 64 connections of another process, and return its report (tests.bench.load)."""
     given = (
         "--requests",
         str(requests),
         *(("--body", body) if body else ()),
         *(("--each", str(each)) if each else ()),
+        *(argument for header in headers for argument in ("--header", header)),
     )
     generator = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.bench.load", url, "--connections", "64", *given),

@@ -6,9 +6,10 @@ from playwright.async_api import Browser, Page, expect
 
 from api.app import create_app
 from api.dashboard.pages import PAGES
+from api.guard import Access
 from api.server import serving
 from ledger.access.api_key import ApiKey, Scope
-from ledger.access.commands import create_key
+from ledger.access.commands import create_key, revoke_key
 from ledger.payloads.orders import ErasureOrders
 from ledger.settings import load_settings
 from tests.browser.conftest import Site
@@ -71,10 +72,11 @@ async def test_the_keyboard_finds_walks_opens_and_helps(site: Site, page: Page) 
     await page.wait_for_url(f"**/ui/tasks/{older}")
 
 
-async def test_a_session_acts_with_its_token(site: Site, page: Page) -> None:
+async def test_a_session_acts_with_its_token_until_its_key_is_revoked(site: Site, page: Page) -> None:
     key = ApiKey(name="ann", scopes=frozenset({Scope.READ, Scope.SUBMIT}))
     token = await create_key(site.ledger.database, key, actor="test")
-    async with serving(create_app(site.ledger), load_settings(port=0)) as port:
+    access = Access(site.ledger, look_seconds=0.2)
+    async with serving(create_app(site.ledger, access=access), load_settings(port=0)) as port:
         await page.goto(f"http://127.0.0.1:{port}/ui/submit")
         await page.get_by_label("API key").fill(token)
         await page.get_by_role("button", name="Log in").click()
@@ -82,7 +84,9 @@ async def test_a_session_acts_with_its_token(site: Site, page: Page) -> None:
 
         await expect(page.get_by_role("heading", level=1)).to_contain_text("PENDING")
         await expect(page.get_by_text("key:ann").first).to_be_visible()
-        await page.goto("about:blank")  # ends the page's stream before the server goes
+        await revoke_key(site.ledger.database, "ann", actor="test")
+
+        await expect(page.get_by_role("button", name="Log in")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -19,6 +19,8 @@ from tests.integration.api_given import assert_problem, opened_api
 from tests.integration.given import fetch
 
 Signed = Callable[..., dict[str, str]]
+ENDED_SECONDS_MAX = 5.0
+_SKEW_SECONDS = 30
 
 
 class Provider:
@@ -94,3 +96,16 @@ async def test_a_token_that_is_not_to_be_believed_lets_nobody_in(
     answers = await asyncio.gather(*(api[1].post("/tasks", json={"input": 1}, headers=one) for one in refused))
 
     assert [answer.status_code for answer in answers] == [401] * len(refused)
+
+
+async def test_a_stream_ends_with_the_token_that_opened_it(
+    api: tuple[Ledger, httpx.AsyncClient], provider: Provider
+) -> None:
+    _, client = api
+    nearly_over = provider.header(exp=time.time() - _SKEW_SECONDS + 1, scope="taskledger:read")
+
+    async with asyncio.timeout(ENDED_SECONDS_MAX):
+        streamed = await client.get("/events/stream", headers=nearly_over)
+
+    assert streamed.status_code == 200
+    assert "event: closed" in streamed.text

@@ -9,7 +9,9 @@ import pytest
 from api.sdk.transactional import submit_in
 from ledger.bootstrap import Ledger
 from ledger.errors import IdempotencyKeyReusedError, InvalidValueError, StoreRefusedError
-from tests.integration.given import opened
+from tests.integration.api_given import opened_api
+from tests.integration.erasure_given import SECRET
+from tests.integration.given import caught_up, opened
 
 
 @pytest.fixture
@@ -73,6 +75,22 @@ async def test_keys_hold_within_a_transaction(ledger: Ledger, connection: asyncp
     assert (again.task_id, again.replayed) == (first.task_id, True)
     assert (unique[1].task_id, unique[1].existing) == (unique[0].task_id, True)
     assert await _exists(ledger, first.task_id)
+
+
+async def test_an_erasable_task_is_encrypted_and_can_be_read_by_the_server(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    async with connection.transaction():
+        receipt = await submit_in(connection, "mail", {"to": "ada"}, erasable=True, payload_secret=SECRET)
+        with pytest.raises(InvalidValueError, match="erasable must be false while LEDGER_PAYLOAD_SECRET is not"):
+            await submit_in(connection, "mail", erasable=True)
+
+    stored = await connection.fetchval("SELECT data::text FROM ledger.events")
+    async with opened_api(database_url, payload_secret=SECRET) as (ledger, client):
+        await caught_up(ledger)
+        shown = (await client.get(f"/tasks/{receipt.task_id}")).json()
+    assert "ada" not in stored
+    assert shown["input"] == {"to": "ada"}
 
 
 async def test_without_a_transaction_or_in_a_failed_one_it_says_so(connection: asyncpg.Connection) -> None:
