@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import ExitCode, run_command, run_role
+from ledger.command_line import CommandLine, run_command, run_role
+from ledger.envelope import ended
+from ledger.exit_codes import ExitCode
+from ledger.options import AsJson, DatabaseUrl
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
+app = typer.Typer(cls=CommandLine, no_args_is_help=True, pretty_exceptions_show_locals=False)
 projections = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -24,7 +26,6 @@ Apps = Annotated[
     list[str] | None,
     typer.Option("--app", help="A module with your projections; may be given again (LEDGER_APPS, by commas)."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -101,10 +102,9 @@ def reset(
 
 def _ask(question: str) -> None:
     if not sys.stdin.isatty():
-        typer.echo("taskledger: nobody can be asked here: give --yes", err=True)
-        raise typer.Exit(ExitCode.USAGE)
-    if not typer.confirm(question):
-        raise typer.Exit(ExitCode.FAILURE)
+        raise ended(ExitCode.USAGE, "nobody can be asked here: give --yes")
+    if not typer.confirm(question, err=True):
+        raise ended(ExitCode.FAILURE, "nothing was done: the answer was no")
 
 
 async def _at_once(command: Callable[[], None]) -> None:

@@ -1,6 +1,5 @@
 """What the commands that prove do, and how they say it on a terminal."""
 
-import json
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
@@ -14,8 +13,9 @@ import orjson
 import typer
 
 from ledger.bootstrap import open_ledger
+from ledger.envelope import answer, ended
 from ledger.errors import InvalidValueError
-from ledger.process import ExitCode
+from ledger.exit_codes import ExitCode
 from ledger.roles import start_up
 from ledger.seals.bundle import BundleVerdict, check_bundle, read_bundle
 from ledger.seals.evidence import gather_evidence
@@ -78,14 +78,13 @@ async def run_export_seals(output: Path, *, database_url: str | None, after: int
 
 def _print(verdict: Verdict | BundleVerdict, sentence: str, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"proven": verdict.is_proven, **asdict(verdict)}))
+        answer(orjson.dumps({"proven": verdict.is_proven, **asdict(verdict)}))
     elif verdict.difference is None:
         typer.echo(sentence)
     else:
         typer.echo(str(verdict.difference))
-        typer.echo(f"not proven; before that: {sentence}", err=True)
     if not verdict.is_proven:
-        raise typer.Exit(ExitCode.FAILURE)
+        raise ended(ExitCode.FAILURE, f"not proven; before that: {sentence}")
 
 
 def _sentence(verdict: Verdict) -> str:
