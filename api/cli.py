@@ -23,6 +23,10 @@ class Taskledger(LaterCommandLine):
             "api.watch_commands:app",
             "Submit a task and print its id; with --wait the exit code is that of `task watch`.",
         ),
+        "bench": (
+            "api.bench_commands:app",
+            "Measure a running ledger: submit tasks that do nothing over HTTP, and hear when each is COMPLETED.",
+        ),
         "stats": (
             "api.read_model_commands:app",
             "Show throughput, failures and latencies: of the last hour, in total and step by step.",

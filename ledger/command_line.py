@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from ledger.envelope import ended, enveloped
@@ -66,6 +67,14 @@ def name_variables(command: TyperCommand | TyperGroup, path: Sequence[str] = ())
 def _variable(option: TyperOption, path: Sequence[str]) -> str:
     long = next(text for text in option.opts if text.startswith("--"))
     return "_".join((_PREFIX, *path, long.lstrip("-"))).replace("-", "_").upper()
+
+
+def confirm(question: str) -> None:
+    """Ask whether to go on, on standard error; whoever cannot be asked, or says no, does not go on."""
+    if not sys.stdin.isatty():
+        raise ended(ExitCode.USAGE, "nobody can be asked here: give --yes")
+    if not typer.confirm(question, err=True):
+        raise ended(ExitCode.FAILURE, "nothing was done: the answer was no")
 
 
 def run_command(command: Coroutine[None, None, None]) -> None:

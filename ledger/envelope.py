@@ -12,6 +12,8 @@ A stream (`events tail`, `task watch`, `submit --wait`) prints each event bare, 
 follows when it has ended.
 """
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -49,7 +51,7 @@ class Envelope:
     def tell(self, code: ExitCode) -> None:
         """Print it, if it was asked for; help and the like have no answer, and are no JSON."""
         if self.is_asked and (code is not ExitCode.OK or self.data is not _UNTOLD):
-            typer.echo(self.line(code))
+            _print(self.line(code))
 
 
 _current: ContextVar[Envelope] = ContextVar("envelope")
@@ -106,6 +108,14 @@ def name_of(context: typer.Context) -> str:
         names.insert(0, at.info_name or "")
         at = at.parent  # type: ignore[assignment]  # every context of a Typer app is one
     return " ".join(names)
+
+
+def _print(line: str) -> None:
+    try:
+        typer.echo(line)
+    except BrokenPipeError:
+        # Nobody reads any more; what is still to be written must not fail again when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _code(ending: SystemExit) -> ExitCode:

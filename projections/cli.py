@@ -1,14 +1,11 @@
 """The commands of the seen side: the projector as a process, and the read models in an operator's hands."""
 
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from ledger.command_line import CommandLine, run_command, run_role
-from ledger.envelope import ended
-from ledger.exit_codes import ExitCode
+from ledger.command_line import CommandLine, confirm, run_command, run_role
 from ledger.options import AsJson, DatabaseUrl
 
 app = typer.Typer(cls=CommandLine, no_args_is_help=True, pretty_exceptions_show_locals=False)
@@ -96,15 +93,8 @@ def reset(
     from projections.commands import run_reset  # noqa: PLC0415 - keeps `--help` fast
 
     if not yes:
-        _ask(f"Empty the read model {name}? Its readers see an incomplete one until it is folded again")
+        confirm(f"Empty the read model {name}? Its readers see an incomplete one until it is folded again")
     run_command(run_reset(name, database_url, apps, as_json=as_json))
-
-
-def _ask(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise ended(ExitCode.USAGE, "nobody can be asked here: give --yes")
-    if not typer.confirm(question, err=True):
-        raise ended(ExitCode.FAILURE, "nothing was done: the answer was no")
 
 
 async def _at_once(command: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 import typer
 
+from ledger.bars import counting
 from ledger.bootstrap import open_ledger
 from ledger.envelope import answer, ended
 from ledger.errors import InvalidValueError
@@ -20,7 +21,7 @@ from ledger.roles import start_up
 from ledger.seals.bundle import BundleVerdict, check_bundle, read_bundle
 from ledger.seals.evidence import gather_evidence
 from ledger.seals.export import export_seals, read_seals_file
-from ledger.seals.verification import Report, Verdict, Verifier
+from ledger.seals.verification import Verdict, Verifier
 from ledger.settings import Settings, load_settings
 
 
@@ -34,7 +35,7 @@ async def run_verify(
 ) -> None:
     """Print what is proven of the ledger, and end with exit code 1 where something is not what was sealed."""
     async with open_ledger(_settings(database_url)) as ledger:
-        with _progress() as report:
+        with counting("verify") as report:
             verifier = Verifier(ledger, report)
             verdict = await verifier.verify(from_position=from_position, archives=archives)
             if verdict.is_proven and against is not None:
@@ -124,20 +125,6 @@ def _writing(path: Path | None) -> Iterator[TextIO]:
         raise InvalidValueError(field="FILE", bound=f"writable ({error.strerror})", value=str(path)) from error
     with file:
         yield file
-
-
-@contextmanager
-def _progress() -> Iterator[Report]:
-    if not sys.stderr.isatty():
-        yield lambda _position, _of: None
-        return
-    from rich import progress as rich  # noqa: PLC0415 - only where a person looks on
-    from rich.console import Console  # noqa: PLC0415 - only where a person looks on
-
-    columns = (rich.TextColumn("verify"), rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn())
-    with rich.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("verify", total=None)
-        yield lambda position, of: bar.update(task, completed=position, total=of)
 
 
 def _settings(database_url: str | None) -> Settings:

@@ -186,6 +186,12 @@ def _has_json(line: str) -> bool:
     return any(f"{line} ".startswith(f"{name} ") for name in commands_with("--json"))
 
 
+def test_no_command_that_a_program_can_read_is_left_out() -> None:
+    told = {name for name in commands_with("--json") for line, _ in EMPTY if f"{line} ".startswith(f"{name} ")}
+
+    assert commands_with("--json") - told == {"bench"}  # which has no database of its own
+
+
 def test_each_command_says_so_where_the_database_is_out_of_reach(tmp_path: Path) -> None:
     environment = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "RABBITMQ_URL": ""}
     told = {}

@@ -55,6 +55,17 @@ def test_the_relay_is_a_role_and_can_be_asked(arguments: list[str]) -> None:
     assert "--rabbitmq-url" in shown.output
 
 
+def test_nobody_is_told_of_a_pipe_that_is_read_no_more() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    command = [sys.executable, "-m", "api", "version", "--json"]
+    told = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+
+    assert (told.returncode, told.stderr) == (0, b"")
+
+
 def test_the_version_is_told_to_a_program() -> None:
     told = CliRunner().invoke(app, ["version", "--json"]).stdout
 
