@@ -1,190 +1,106 @@
-"""The `taskledger` command: everything in one process, the API as a process, and every other folder's commands."""
-
-from pathlib import Path
-from typing import Annotated
-from uuid import UUID
+"""The `taskledger` command: which commands there are, and where each is; it is imported when it is run."""
 
 import typer
 
-import api.dlq_commands
-import api.erasure_commands
-import api.history_commands
-import api.key_commands
-import api.past_commands
-import api.queue_commands
-import api.read_model_commands
-import api.relay_commands
-import api.schedule_commands
-import api.task_commands
-import api.watch_commands
-import api.webhook_commands
-import api.worker_commands
-import ledger.archive.cli
-import ledger.cli
-import ledger.seals.cli
-import projections.cli
-import worker.cli
-from ledger.process import run_command, run_role
+from api.later import LaterCommandLine
+
+
+class Taskledger(LaterCommandLine):
+    """Every command of Task Ledger."""
+
+    sources = {  # noqa: RUF012 - nothing changes it
+        "up": (
+            "api.server_commands:app",
+            "Run everything in this one process; needs nothing else, uses what is configured.",
+        ),
+        "api": ("api.server_commands:app", "Serve the HTTP API."),
+        "doctor": (
+            "api.server_commands:app",
+            "Check what must always hold; exit code 1 and the offending ids where something does not.",
+        ),
+        "version": ("api.server_commands:app", "Print the version."),
+        "submit": (
+            "api.watch_commands:app",
+            "Submit a task and print its id; with --wait the exit code is that of `task watch`.",
+        ),
+        "bench": (
+            "api.bench_commands:app",
+            "Measure a running ledger: submit tasks that do nothing over HTTP, and hear when each is COMPLETED.",
+        ),
+        "stats": (
+            "api.read_model_commands:app",
+            "Show throughput, failures and latencies: of the last hour, in total and step by step.",
+        ),
+        "audit": ("api.history_commands:app", "Search who did what, when and why, in the log and beside it."),
+        "task": ("api.task_group:app", "Look at tasks, retry them, cancel them."),
+        "bulk-acts": (
+            "api.task_commands:bulk_acts",
+            "Look at what is done about many dead letters or tasks.",
+        ),
+        "failures": ("api.read_model_commands:failures", "Look at what goes wrong, the same trouble once."),
+        "ledger": ("api.past_commands:ledger", "Look at the whole ledger, as it is or as it was."),
+        "events": ("api.history_commands:events", "Read the log over all tasks, follow it, export it."),
+        "dlq": ("api.dlq_commands:app", "Look at dead letters, redrive them, discard them."),
+        "erase": ("api.erasure_commands:erase", "Destroy the keys of what erasable tasks hold."),
+        "erasure": (
+            "api.erasure_commands:erasure",
+            "Look at an erasure by tag; put newer secrets around the keys.",
+        ),
+        "queues": ("api.queue_commands:app", "Look at the queues, pause them, and set what limits them."),
+        "schedules": ("api.schedule_commands:app", "Submit tasks again and again, by cron expressions."),
+        "keys": ("api.key_commands:app", "Make, rotate and revoke API keys."),
+        "workers": ("api.worker_commands:app", "Look at the workers, drain one, let it take again."),
+        "webhooks": ("api.webhook_commands:app", "Send events to HTTP endpoints, signed, and look after them."),
+        "archive": (
+            "ledger.archive.cli:app",
+            "Take finished months out of the log into files that the seals prove, and bring them back.",
+        ),
+        "scheduler": ("ledger.cli:app", "Release due tasks, sweep lost workers, reconcile lost messages."),
+        "migrate": ("ledger.cli:app", "Bring the database to this release's schema."),
+        "reconcile": (
+            "ledger.cli:app",
+            "Release ready tasks again whose message must be lost, once; the scheduler does it all the time.",
+        ),
+        "config": ("ledger.cli:app", "Show and check the configuration."),
+        "relay": (
+            "api.relay_commands:relay",
+            "Publish every event of the ledger to RabbitMQ; or see how that stands.",
+        ),
+        "verify": (
+            "ledger.seals.cli:app",
+            (
+                "Prove the ledger against its seals; "
+                "exits with 1 and names the first event that is not what was sealed."
+            ),
+        ),
+        "evidence": (
+            "ledger.seals.cli:app",
+            "Write the events of a task with their proofs and seals, for `verify --bundle`.",
+        ),
+        "seals": ("ledger.seals.cli:app", "Take the seals of the ledger elsewhere."),
+        "projector": (
+            "projections.cli:app",
+            "Keep the read models up with the ledger, and carry out the runs that were asked for over HTTP.",
+        ),
+        "projections": ("projections.cli:app", "Look at, rebuild, verify and reset the read models."),
+        "worker": (
+            "worker.cli:app",
+            "Run tasks. SIGTERM lets them finish (LEDGER_SHUTDOWN_GRACE_SECONDS), a second one does not.",
+        ),
+    }
+
 
 app = typer.Typer(
     name="taskledger",
+    cls=Taskledger,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals hold secrets
-    help="An event-sourced task queue: submit over REST, run on workers, prove what happened.",
 )
 
-Host = Annotated[
-    str | None, typer.Option("--host", envvar="LEDGER_HOST", show_envvar=True, help="Where to listen.")
-]
-Port = Annotated[
-    int | None, typer.Option("--port", envvar="PORT", show_envvar=True, help="Where to listen; 0: any.")
-]
 
-
-@app.command()
-def up(
-    *,
-    host: Host = None,
-    port: Port = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-dir", envvar="LEDGER_DATA_DIR", show_envvar=True, help="Where the own Postgres lives."
-        ),
-    ] = None,
-    database_url: ledger.cli.DatabaseUrl = None,
-    rabbitmq_url: ledger.cli.RabbitmqUrl = None,
-    app_modules: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--app",
-            help="A module with your handlers and projections; may be given again (LEDGER_APPS, by commas).",
-        ),
-    ] = None,
-) -> None:
-    """Run everything in this one process; needs nothing else, uses what is configured."""
-    from api.up import run_up  # noqa: PLC0415 - keeps `--help` fast
-
-    overrides = {
-        "host": host,
-        "port": port,
-        "data_dir": data_dir,
-        "database_url": database_url,
-        "rabbitmq_url": rabbitmq_url,
-        "worker_apps": tuple(app_modules) if app_modules else None,
-    }
-    run_role(lambda stop: run_up(stop, overrides))
-
-
-@app.command("api")
-def serve_api(
-    *,
-    host: Host = None,
-    port: Port = None,
-    database_url: ledger.cli.DatabaseUrl = None,
-    rabbitmq_url: ledger.cli.RabbitmqUrl = None,
-    apps: projections.cli.Apps = None,
-) -> None:
-    """Serve the HTTP API."""
-    from api.process import run_api  # noqa: PLC0415 - keeps `--help` fast
-
-    overrides = {
-        "host": host,
-        "port": port,
-        "database_url": database_url,
-        "rabbitmq_url": rabbitmq_url,
-        "worker_apps": tuple(apps) if apps else None,
-    }
-    run_role(lambda stop: run_api(stop, overrides))
-
-
-@app.command()
-def doctor(
-    *,
-    database_url: ledger.cli.DatabaseUrl = None,
-    bound: Annotated[
-        float | None,
-        typer.Option("--bound", help="Seconds that a task or an event may wait before it is forgotten."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    as_metrics: Annotated[
-        bool, typer.Option("--metrics", help="Print a gauge a check, as Prometheus reads it.")
-    ] = False,
-    apps: projections.cli.Apps = None,
-) -> None:
-    """Check what must always hold; exit code 1 and the offending ids where something does not."""
-    from api.doctor import Form, run_doctor  # noqa: PLC0415 - keeps `--help` fast
-
-    form = Form.METRICS if as_metrics else Form.JSON if as_json else Form.TEXT
-    run_command(run_doctor(database_url=database_url, bound_seconds=bound, form=form, apps=apps))
-
-
-@app.command()
-def version(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Print the version."""
-    from importlib.metadata import version as version_of  # noqa: PLC0415 - keeps `--help` fast
-
-    number = version_of("task-ledger")
-    typer.echo(f'{{"version":"{number}"}}' if as_json else number)
-
-
-task = typer.Typer(no_args_is_help=True, help="Look at tasks, retry them, cancel them.")
-app.add_typer(task, name="task")
-
-
-@task.command()
-def explain(
-    task_id: Annotated[UUID, typer.Argument(metavar="ID", help="The task's id.")],
-    database_url: ledger.cli.DatabaseUrl = None,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Say why a task is not running, how it runs, or why it ended."""
-    from api.explain import run_explain  # noqa: PLC0415 - keeps `--help` fast
-
-    run_command(run_explain(task_id, database_url=database_url, as_json=as_json))
-
-
-task.command()(api.watch_commands.watch)
-app.command()(api.watch_commands.submit)
-
-
-@task.command()
-def history(
-    task_id: Annotated[UUID, typer.Argument(metavar="ID", help="The task's id.")],
-    database_url: ledger.cli.DatabaseUrl = None,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Show every event of a task, oldest first: what happened, when, by whom and why."""
-    from api.history import run_history  # noqa: PLC0415 - keeps `--help` fast
-
-    run_command(run_history(task_id, database_url=database_url, as_json=as_json))
-
-
-task.add_typer(api.past_commands.task)
-task.add_typer(api.task_commands.task)
-app.add_typer(api.task_commands.bulk_acts, name="bulk-acts")
-task.command()(api.read_model_commands.timeline)
-app.command()(api.read_model_commands.stats)
-app.add_typer(api.read_model_commands.failures, name="failures")
-app.add_typer(api.past_commands.ledger, name="ledger")
-app.command()(api.history_commands.audit)
-app.add_typer(api.history_commands.events, name="events")
-app.add_typer(api.dlq_commands.app, name="dlq")
-app.add_typer(api.erasure_commands.erase, name="erase")
-app.add_typer(api.erasure_commands.erasure, name="erasure")
-app.add_typer(api.queue_commands.app, name="queues")
-app.add_typer(api.schedule_commands.app, name="schedules")
-app.add_typer(api.key_commands.app, name="keys")
-app.add_typer(api.worker_commands.app, name="workers")
-app.add_typer(api.webhook_commands.app, name="webhooks")
-app.add_typer(ledger.archive.cli.app, name="archive")
-app.add_typer(ledger.cli.app)
-ledger.cli.relay.command("status")(api.relay_commands.status)
-app.add_typer(ledger.seals.cli.app)
-app.add_typer(projections.cli.app)
-app.add_typer(worker.cli.app)
+@app.callback()
+def taskledger() -> None:
+    """An event-sourced task queue: submit over REST, run on workers, prove what happened."""
 
 
 def main() -> None:

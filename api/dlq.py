@@ -11,7 +11,7 @@ from api.dead_letter_shapes import LetterFilter
 from api.dead_letters import LetterShelf, sample_of, taken_body
 from api.json_response import timestamp, to_json
 from api.origin import terminal_actor
-from api.terminal import Ask, opened, print_json
+from api.terminal import Ask, answer_json, opened
 from api.validation import sentence_of
 from ledger.bulk_acts.bulk_act import BulkAct, BulkOrder
 from ledger.bulk_acts.commands import BulkActs
@@ -30,7 +30,7 @@ async def run_list(asked: Mapping[str, object], *, limit: int, database_url: str
         found = await DeadLetterReader(ledger).page(letters, below=TOP, limit=limit + 1)
     page = found[:limit]
     if as_json:
-        print_json({"dead_letters": page, "has_more": len(found) > limit})
+        answer_json({"dead_letters": page, "has_more": len(found) > limit})
         return
     _print_letters(page)
     if not page:
@@ -44,7 +44,7 @@ async def run_show(letter_id: UUID, *, database_url: str | None, as_json: bool) 
     async with opened(database_url, role="dlq") as ledger:
         shown = await LetterShelf(ledger).show(letter_id)
     if as_json:
-        print_json(shown)
+        answer_json(shown)
         return
     for name, value in shown.items():
         if isinstance(value, str):
@@ -70,7 +70,7 @@ async def run_sample(ask: Ask, *, database_url: str | None, as_json: bool) -> No
         reader = DeadLetterReader(ledger)
         found = await sample_of(reader, letters, limit=ask.limit)
     if as_json:
-        print_json(found.as_dict())
+        answer_json(found.as_dict())
         return
     _print_letters(found.sample)
     typer.echo(f"{found.count} found, nothing {ask.act}: this is a dry run")
@@ -127,6 +127,6 @@ def _print_letters(letters: Sequence[ListedLetter]) -> None:
 
 def _print(body: Mapping[str, object], line: str, *, as_json: bool) -> None:
     if as_json:
-        print_json(body)
+        answer_json(body)
     else:
         typer.echo(line)

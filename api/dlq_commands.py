@@ -8,8 +8,8 @@ import typer
 
 from api.gathered_options import Options, gathered
 from ledger.bulk_acts.pace import RATE_PER_S_MAX
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
 app = typer.Typer(no_args_is_help=True, help="Look at dead letters, redrive them, discard them.")
 
@@ -19,7 +19,6 @@ LetterId = Annotated[
 OneLetter = Annotated[UUID | None, typer.Argument(metavar="ID", help="One dead letter.")]
 BulkId = Annotated[UUID, typer.Argument(metavar="BULK", help="The id of what is done about many dead letters.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 # Options that several commands have: their types and defaults, by the names that the API has for them too.
 _FILTERS: Options = {

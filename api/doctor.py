@@ -1,15 +1,15 @@
 """`taskledger doctor`: every invariant, the ledger's and the read models', in one answer."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from enum import Enum
 
 import typer
 
+from api.terminal import answer_json
 from ledger.bootstrap import Ledger, open_ledger
 from ledger.doctor import CHECKS, Check, Finding, breaches_metric, examine
-from ledger.process import ExitCode
+from ledger.envelope import ended
+from ledger.exit_codes import ExitCode
 from ledger.settings import load_settings
 from ledger.webhooks.lag import lag_metric
 from projections.catalogue import load_catalogue
@@ -41,9 +41,12 @@ async def run_doctor(
         for projection in catalogue:
             findings += await _findings(ledger, projection)
         lags = await lag_metric(ledger) if form is Form.METRICS else []
-    typer.echo("\n".join([_answer(findings, checks, form), *lags]))
+    if form is Form.JSON:
+        answer_json({"healthy": not findings, "findings": findings})
+    else:
+        typer.echo("\n".join([_answer(findings, checks, form), *lags]))
     if findings:
-        raise typer.Exit(ExitCode.FAILURE)
+        raise ended(ExitCode.FAILURE, f"invariants are broken in {len(findings)} places, or more")
 
 
 async def _findings(ledger: Ledger, projection: Projection) -> list[Finding]:
@@ -63,10 +66,6 @@ def _differs(projection: Projection) -> Check:
 
 
 def _answer(findings: list[Finding], checks: Sequence[Check], form: Form) -> str:
-    match form:
-        case Form.JSON:
-            return json.dumps({"healthy": not findings, "findings": [asdict(finding) for finding in findings]})
-        case Form.METRICS:
-            return "\n".join(breaches_metric(findings, checks))
-        case Form.TEXT:
-            return "\n".join(map(str, findings)) or "every invariant holds"
+    if form is Form.METRICS:
+        return "\n".join(breaches_metric(findings, checks))
+    return "\n".join(map(str, findings)) or "every invariant holds"

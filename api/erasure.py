@@ -7,9 +7,8 @@ import typer
 from pydantic import ValidationError
 
 from api.erasure_shapes import ErasureRequest, erasure_body
-from api.json_response import to_json
 from api.origin import terminal_actor
-from api.terminal import opened
+from api.terminal import answer_json, opened
 from api.validation import sentence_of
 from ledger.errors import ConfigurationError
 from ledger.payloads.erasure import Erasure
@@ -65,4 +64,7 @@ def _standing(order: ErasureOrder) -> str:
 
 
 def _print(body: Mapping[str, object], line: str, *, as_json: bool) -> None:
-    typer.echo(to_json(dict(body)).decode() if as_json else line)
+    if as_json:
+        answer_json(body)
+    else:
+        typer.echo(line)

@@ -5,14 +5,13 @@ from uuid import UUID
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
 erase = typer.Typer(no_args_is_help=True, help="Destroy the keys of what erasable tasks hold.")
 erasure = typer.Typer(no_args_is_help=True, help="Look at an erasure by tag; put newer secrets around the keys.")
 
 Why = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @erase.command("task")

@@ -8,7 +8,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from api.json_response import timestamp
-from ledger.errors import InvalidInputError, InvalidValueError, LedgerError
+from ledger.errors import InvalidInputError, InvalidValueError, LedgerError, NotFoundError, TimeExceededError
 
 
 class Part(StrEnum):
@@ -129,7 +129,7 @@ class InvalidBatchError(LedgerError):
         )
 
 
-class ReadModelBehindError(LedgerError):
+class ReadModelBehindError(TimeExceededError):
     """The read model has not come as far as the client asked for, in the time that it is waited for."""
 
     def __init__(self, *, position: int, position_min: int, seconds_max: float) -> None:
@@ -157,7 +157,7 @@ class TooManyExportsError(LedgerError):
         super().__init__(f"As many exports as may run at once are running already: {places_max} ({setting})")
 
 
-class FailureGroupNotFoundError(LedgerError):
+class FailureGroupNotFoundError(NotFoundError):
     """There is no failure group with this id."""
 
     def __init__(self, failure_id: UUID) -> None:
@@ -165,7 +165,7 @@ class FailureGroupNotFoundError(LedgerError):
         super().__init__(f"Failure group {failure_id} not found")
 
 
-class PastOutOfReachError(LedgerError):
+class PastOutOfReachError(TimeExceededError):
     """Too much was recorded since a moment to go through it in time."""
 
     def __init__(self, *, moment: datetime, seconds_max: float) -> None:
@@ -177,7 +177,7 @@ class PastOutOfReachError(LedgerError):
         )
 
 
-class LedgerArchivedError(LedgerError):
+class LedgerArchivedError(NotFoundError):
     """Something that has to be known to tell the past has left the log."""
 
     def __init__(self, *, asked: str, months: Sequence[str]) -> None:

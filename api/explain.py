@@ -4,7 +4,7 @@ from uuid import UUID
 
 import typer
 
-from api.terminal import print_json
+from api.terminal import answer_json
 from ledger.bootstrap import open_ledger
 from ledger.explanation.facts import explain_task
 from ledger.roles import start_up
@@ -16,7 +16,7 @@ async def run_explain(task_id: UUID, *, database_url: str | None, as_json: bool)
     async with open_ledger(start_up(load_settings(database_url=database_url), role="explain")) as ledger:
         explanation = await explain_task(ledger, task_id)
     if as_json:
-        print_json(explanation.as_dict())
+        answer_json(explanation.as_dict())
         return
     typer.echo(f"{explanation.task_id} {explanation.status}")
     for reason in explanation.because:

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 from api.audit_entries import entry_body, opened_entries
 from api.export import Export
 from api.history_shapes import AuditQuery, Events, ExportQuery
-from api.json_response import timestamp, to_json
+from api.json_response import timestamp
 from api.routes.tasks import event_body
-from api.terminal import opened
+from api.terminal import answer_json, opened, print_line
 from api.validation import sentence_of
 from ledger.dead_letters.letters import Place
 from ledger.errors import ConfigurationError, TaskNotFoundError
@@ -37,7 +37,7 @@ async def run_history(task_id: UUID, *, database_url: str | None, as_json: bool)
     if not events:
         raise TaskNotFoundError(task_id)
     if as_json:
-        typer.echo(to_json({"events": [event_body(event) for event in events]}))
+        answer_json({"events": [event_body(event) for event in events]})
         return
     _print_events(events, as_json=False)
 
@@ -61,6 +61,8 @@ async def run_tail(
             last = await _last(search, asked.events(), stretch, count=lines)
             _print_events(await opening.events(last), as_json=as_json)
         if not is_followed:
+            if as_json:
+                answer_json({"upto": max(asked.after, horizon)})
             return
         async with aclosing(follow(ledger, asked.events(), after=max(asked.after, horizon))) as pages:
             async for events in pages:
@@ -90,9 +92,11 @@ async def run_export(
         "position": horizon,
         "output": None if output is None else str(output),
     }
-    words = f"{export.count} events, up to position {horizon}"
-    # Standard output is the export's, where there is no file.
-    typer.echo(to_json(receipt) if as_json else words, err=output is None)
+    if as_json:
+        answer_json(receipt)
+    else:
+        # Standard output is the export's, where there is no file.
+        typer.echo(f"{export.count} events, up to position {horizon}", err=output is None)
 
 
 async def run_audit(given: Mapping[str, object], *, limit: int, database_url: str | None, as_json: bool) -> None:
@@ -104,7 +108,7 @@ async def run_audit(given: Mapping[str, object], *, limit: int, database_url: st
         entries = await opened_entries(Opening(ledger.vault), found)
     if as_json:
         body = {"entries": [entry_body(entry) for entry in entries], "has_more": has_more}
-        typer.echo(to_json(body))
+        answer_json(body)
         return
     for entry in entries:
         typer.echo(_entry_line(entry))
@@ -142,7 +146,10 @@ async def _last(
 
 def _print_events(events: Sequence[RecordedEvent], *, as_json: bool) -> None:
     for event in events:
-        typer.echo(to_json(event_body(event)) if as_json else _event_line(event))
+        if as_json:
+            print_line(event_body(event))
+        else:
+            typer.echo(_event_line(event))
 
 
 def _event_line(event: RecordedEvent) -> str:

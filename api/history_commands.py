@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from api.gathered_options import Options, gathered
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, AsLines, DatabaseUrl
 
+app = typer.Typer()
 events = typer.Typer(no_args_is_help=True, help="Read the log over all tasks, follow it, export it.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _FILTERS: Options = {
     "types": (Annotated[list[str] | None, typer.Option("--type", help="Of this type; may be given again.")], None),
@@ -50,7 +50,7 @@ def tail(
         int, typer.Option("--lines", "-n", min=0, max=10_000, help="How many of the last ones; not with --after.")
     ] = 10,
     database_url: DatabaseUrl = None,
-    as_json: AsJson = False,
+    as_json: AsLines = False,
 ) -> None:
     """Show the last events of all tasks, and with -f each one that follows; none is ever skipped."""
     from api.history import run_tail  # noqa: PLC0415 - keeps `--help` fast
@@ -78,6 +78,7 @@ def export(
     run_command(run_export(given, output=output, database_url=database_url, as_json=as_json))
 
 
+@app.command()
 @gathered("asked", {**_FILTERS, **_AUDITED})
 def audit(
     *,

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_show_locals=False, help="Make, rotate and revoke API keys."
@@ -14,7 +14,6 @@ app = typer.Typer(
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The key's name; events name it as key:NAME.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 
 import typer
 
-from api.json_response import to_json
 from api.origin import terminal_actor
-from api.terminal import print_json
+from api.terminal import answer_json
 from ledger.access.api_key import ApiKey, scopes_of
 from ledger.access.commands import check_expiry, create_key, list_keys, revoke_key, rotate_key
 from ledger.bootstrap import open_ledger
@@ -49,8 +48,10 @@ async def run_revoke(name: str, database_url: str | None, *, reason: str, as_jso
     """Revoke a key."""
     async with open_ledger(load_settings(database_url=database_url)) as ledger:
         await revoke_key(ledger.database, name, actor=terminal_actor(), reason=reason)
-    said = f"{name} is revoked; nobody gets in with it from a second after now on"
-    typer.echo(to_json({"name": name, "revoked": True}).decode() if as_json else said)
+    if as_json:
+        answer_json({"name": name, "revoked": True})
+    else:
+        typer.echo(f"{name} is revoked; nobody gets in with it from a second after now on")
 
 
 async def run_list(database_url: str | None, *, as_json: bool) -> None:
@@ -58,7 +59,7 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
     async with open_ledger(load_settings(database_url=database_url)) as ledger:
         keys = await list_keys(ledger.database)
     if as_json:
-        print_json({"keys": [_shown(key) for key in keys]})
+        answer_json({"keys": [_shown(key) for key in keys]})
         return
     for key in keys:
         used = "never used" if key.last_used_at is None else f"used {key.last_used_at:%Y-%m-%d %H:%M}Z"
@@ -69,7 +70,7 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
 
 def _print_token(name: str, token: str, *, as_json: bool) -> None:
     if as_json:
-        print_json({"name": name, "key": token})
+        answer_json({"name": name, "key": token})
         return
     typer.echo(token)
     typer.echo("it is not kept and cannot be shown again", err=True)

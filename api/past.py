@@ -11,7 +11,7 @@ from api.ledger_past import LedgerPast
 from api.read_model import TaskReader
 from api.routes.tasks import task_body
 from api.task_past import TaskPast, TaskThen
-from api.terminal import opened, print_json
+from api.terminal import answer_json, opened
 from ledger.payloads.opening import Opening
 
 
@@ -26,7 +26,7 @@ async def run_task(task_id: UUID, given: Mapping[str, object], *, database_url: 
         refused = await Opening(ledger.vault).events(await ledger.store.read_stale_writes(task_id))
         body = task_body(then, refused)
     if as_json:
-        print_json(body)
+        answer_json(body)
         return
     for name, value in body.items():
         if value not in (None, [], ()):
@@ -41,7 +41,7 @@ async def run_task_diff(
     async with opened(database_url, role="past") as ledger:
         body = await TaskPast(ledger).diff(task_id, asked)
     if as_json:
-        print_json(body)
+        answer_json(body)
         return
     changes = _mapping(body["changes"])
     for name, ends in changes.items():
@@ -57,7 +57,7 @@ async def run_ledger(given: Mapping[str, object], *, database_url: str | None, a
     async with opened(database_url, role="past") as ledger:
         body = await LedgerPast(ledger).counts(asked)
     if as_json:
-        print_json(body)
+        answer_json(body)
         return
     typer.echo(f"as of {_text(body['as_of'])}{_settled(body)}")
     for field in ("status", "queue", "kind"):
@@ -73,7 +73,7 @@ async def run_ledger_diff(given: Mapping[str, object], *, database_url: str | No
     async with opened(database_url, role="past") as ledger:
         body = await LedgerPast(ledger).diff(asked)
     if as_json:
-        print_json(body)
+        answer_json(body)
         return
     before, after = _mapping(body["from"]), _mapping(body["to"])
     typer.echo(f"from {_text(before['as_of'])} to {_text(after['as_of'])}{_settled(body)}")

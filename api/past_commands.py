@@ -5,8 +5,8 @@ from uuid import UUID
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
 task = typer.Typer(no_args_is_help=True)
 ledger = typer.Typer(no_args_is_help=True, help="Look at the whole ledger, as it is or as it was.")
@@ -17,7 +17,6 @@ Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="The lat
 AsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="TIME", help="As it was at this moment (RFC 3339, with offset).")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @task.command("show")

@@ -4,14 +4,13 @@ from typing import Annotated
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
 app = typer.Typer(no_args_is_help=True, help="Look at the queues, pause them, and set what limits them.")
 
 Name = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue's name.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command("list")

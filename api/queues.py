@@ -10,10 +10,11 @@ import typer
 
 from api.json_response import to_json
 from api.origin import terminal_actor
-from api.terminal import opened, print_json
+from api.terminal import answer_json, opened
 from ledger.bootstrap import Ledger
+from ledger.envelope import ended
 from ledger.errors import InvalidValueError
-from ledger.process import ExitCode
+from ledger.exit_codes import ExitCode
 from ledger.queues.listing import QueueStanding, QueueState, list_queues, show_queue
 from ledger.queues.settings import (
     QueueSettings,
@@ -33,7 +34,7 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
     async with opened(database_url, role="queues") as ledger:
         queues = await list_queues(ledger)
     if as_json:
-        print_json({"queues": queues})
+        answer_json({"queues": queues})
         return
     for one in queues:
         typer.echo(f"{one.name:<20} {_state(one)}{_counts(one)}, {one.live_workers} live workers")
@@ -87,8 +88,7 @@ async def run_drain(
         queue = await _drained(ledger, name, seconds_max=wait_seconds or 0)
     _print(queue, as_json=as_json)
     if wait_seconds is not None and queue.state is not QueueState.PAUSED:
-        typer.echo(f"taskledger: the queue {name} is {queue.state} after {wait_seconds:g} s", err=True)
-        raise typer.Exit(ExitCode.TIMEOUT)
+        raise ended(ExitCode.TIMEOUT, f"the queue {name} is {queue.state} after {wait_seconds:g} s")
 
 
 async def run_changes(name: str, database_url: str | None, *, limit: int, as_json: bool) -> None:
@@ -97,7 +97,7 @@ async def run_changes(name: str, database_url: str | None, *, limit: int, as_jso
     async with opened(database_url, role="queues") as ledger:
         changes = await list_changes(ledger.database, name, limit=limit)
     if as_json:
-        print_json({"changes": changes})
+        answer_json({"changes": changes})
         return
     for one in changes:
         settings = f" {to_json(_meant(one.settings)).decode()}" if one.settings else ""
@@ -147,7 +147,7 @@ def _value(name: str, text: str, parse: Callable[[str], Any], bound: str) -> Any
 
 def _print(queue: QueueStanding, *, as_json: bool) -> None:
     if as_json:
-        print_json(queue)
+        answer_json(queue)
         return
     since = "" if queue.paused_at is None else f" (paused since {queue.paused_at:%Y-%m-%d %H:%M:%S}Z)"
     typer.echo(f"{queue.name}: {queue.state}{since}")

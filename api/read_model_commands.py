@@ -7,12 +7,12 @@ from uuid import UUID
 import typer
 
 from api.gathered_options import Options, gathered
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
+app = typer.Typer()
 failures = typer.Typer(no_args_is_help=True, help="Look at what goes wrong, the same trouble once.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _FILTERS: Options = {
     "queue": (Annotated[str | None, typer.Option(help="Of this queue.")], None),
@@ -26,6 +26,7 @@ _SERIES: Options = {
 }
 
 
+@app.command()
 @gathered("asked", _SERIES)
 def stats(*, asked: Mapping[str, object], database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Show throughput, failures and latencies: of the last hour, in total and step by step."""

@@ -3,7 +3,7 @@
 import typer
 
 from api.json_response import timestamp
-from api.terminal import print_json
+from api.terminal import answer_json
 from ledger.bootstrap import broker_to_look_at, open_ledger
 from ledger.relay_status import BrokerStatus, Candidate, RelayStatus, broker_status, relay_status
 from ledger.roles import start_up
@@ -17,7 +17,7 @@ async def run_status(database_url: str | None, rabbitmq_url: str | None, *, as_j
         relay = await relay_status(ledger)
         seen = await broker_status(ledger, broker)
     if as_json:
-        print_json({"relay": relay, "broker": seen})
+        answer_json({"relay": relay, "broker": seen})
         return
     _print_relay(relay)
     _print_broker(seen)

@@ -11,7 +11,7 @@ from api.failures import FailureReader
 from api.json_response import timestamp
 from api.stats import StatsReader
 from api.stats_shapes import FailuresQuery, StatsQuery
-from api.terminal import opened, print_json
+from api.terminal import answer_json, opened
 from api.timeline import Lane, Timeline, TimelineReader
 from ledger.dead_letters.letters import TOP
 from ledger.errors import ConfigurationError, InvalidValueError
@@ -29,7 +29,7 @@ async def run_stats(given: Mapping[str, object], *, database_url: str | None, as
         except InvalidValueError as error:
             raise ConfigurationError(str(error)) from error
     if as_json:
-        print_json(stats)
+        answer_json(stats)
         return
     typer.echo(f"{timestamp(stats['since'])} to {timestamp(stats['until'])}, by {stats['step']:g} s")
     for point in stats["points"]:
@@ -43,7 +43,7 @@ async def run_timeline(task_id: UUID, *, database_url: str | None, as_json: bool
     async with opened(database_url, role="reports") as ledger:
         timeline = await TimelineReader(ledger).find(task_id)
     if as_json:
-        print_json(timeline)
+        answer_json(timeline)
         return
     typer.echo(f"{timeline.task_id} {timeline.state} since {timestamp(timeline.since)}")
     typer.echo(_spent(timeline))
@@ -60,7 +60,7 @@ async def run_failures(
         found = await FailureReader(ledger).page(asked, below=TOP, limit=limit + 1)
     page = found[:limit]
     if as_json:
-        print_json({"failures": page, "has_more": len(found) > limit})
+        answer_json({"failures": page, "has_more": len(found) > limit})
         return
     for group in page:
         typer.echo(f"{timestamp(group['last_seen'])}  {group['id']}  {_counted(group)}  {_words(group)}")
@@ -75,7 +75,7 @@ async def run_failure(failure_id: UUID, *, database_url: str | None, as_json: bo
     async with opened(database_url, role="reports") as ledger:
         group = await FailureReader(ledger).show(failure_id)
     if as_json:
-        print_json(group)
+        answer_json(group)
         return
     typer.echo(f"{group['type']}: {' '.join(str(group['message']).split())}")
     typer.echo(f"at {group['frame'] or '(no frame)'}")

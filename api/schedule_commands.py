@@ -5,18 +5,17 @@ from typing import Annotated
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
 app = typer.Typer(no_args_is_help=True, help="Submit tasks again and again, by cron expressions.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 characters of a-z 0-9 _ -.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the changes.")]
 
 
 @app.command("list")
-def list_schedules(database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+def list_schedules(database_url: DatabaseUrl = None, *, as_json: AsJson = False) -> None:
     """Show every schedule with its next fire time."""
     from api.schedules import run_list  # noqa: PLC0415 - keeps `--help` fast
 
@@ -24,7 +23,7 @@ def list_schedules(database_url: DatabaseUrl = None, *, as_json: Json = False) -
 
 
 @app.command()
-def show(name: Name, database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+def show(name: Name, database_url: DatabaseUrl = None, *, as_json: AsJson = False) -> None:
     """Show a schedule, its next five fire times and its latest fires."""
     from api.schedules import run_show  # noqa: PLC0415 - keeps `--help` fast
 
@@ -37,7 +36,7 @@ def changes(
     database_url: DatabaseUrl = None,
     *,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show who changed a schedule, when and why, newest first; it may have been removed since."""
     from api.schedules import run_changes  # noqa: PLC0415 - keeps `--help` fast
@@ -70,7 +69,7 @@ def set_schedule(  # noqa: PLR0913 - an option for each field
     paused: Annotated[bool | None, typer.Option("--paused/--running", help="As it is.")] = None,
     reason: Reason = "",
     database_url: DatabaseUrl = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a schedule, or replace the one of this name; what is not given has its default."""
     from api.schedules import run_set  # noqa: PLC0415 - keeps `--help` fast
@@ -96,7 +95,7 @@ def apply(
     ] = None,
     database_url: DatabaseUrl = None,
     *,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Set the schedules that the handlers of your modules declare; removes none."""
     from api.schedules import run_apply  # noqa: PLC0415 - keeps `--help` fast
@@ -105,7 +104,7 @@ def apply(
 
 
 @app.command()
-def pause(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+def pause(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: AsJson = False) -> None:
     """Fire no more until it is resumed."""
     from api.schedules import run_turn  # noqa: PLC0415 - keeps `--help` fast
 
@@ -113,7 +112,7 @@ def pause(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, 
 
 
 @app.command()
-def resume(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+def resume(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: AsJson = False) -> None:
     """Fire again, from now on."""
     from api.schedules import run_turn  # noqa: PLC0415 - keeps `--help` fast
 
@@ -121,7 +120,7 @@ def resume(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *,
 
 
 @app.command()
-def remove(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+def remove(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: AsJson = False) -> None:
     """Remove a schedule; what it fired, and who changed it, is kept."""
     from api.schedules import run_remove  # noqa: PLC0415 - keeps `--help` fast
 
@@ -129,7 +128,7 @@ def remove(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *,
 
 
 @app.command()
-def fire(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: Json = False) -> None:
+def fire(name: Name, reason: Reason = "", database_url: DatabaseUrl = None, *, as_json: AsJson = False) -> None:
     """Submit its task now."""
     from api.schedules import run_fire  # noqa: PLC0415 - keeps `--help` fast
 

@@ -12,7 +12,7 @@ from api.json_response import timestamp, to_json
 from api.origin import terminal_actor
 from api.schedule_bodies import FIRES_SHOWN, changes_page, definition_of, schedule_body
 from api.schedule_schemas import ScheduleBody
-from api.terminal import opened, print_json
+from api.terminal import answer_json, opened
 from api.validation import sentence_of
 from ledger.bootstrap import open_ledger
 from ledger.errors import ConfigurationError, InvalidValueError
@@ -32,7 +32,7 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
     async with opened(database_url, role="schedules") as ledger:
         found = await _all(Schedules(ledger))
     if as_json:
-        print_json({"schedules": [schedule_body(one) for one in found], "next_after": None})
+        answer_json({"schedules": [schedule_body(one) for one in found], "next_after": None})
         return
     for one in found:
         typer.echo(_line(one))
@@ -46,7 +46,7 @@ async def run_show(name: str, database_url: str | None, *, as_json: bool) -> Non
         schedule, upcoming, fires = await Schedules(ledger).find(name, fires_max=FIRES_SHOWN)
     body = schedule_body(schedule)
     if as_json:
-        print_json({**body, "next_fires": upcoming, "recent_fires": fires})
+        answer_json({**body, "next_fires": upcoming, "recent_fires": fires})
         return
     for field, value in body.items():
         typer.echo(f"{field:<13} {_text(value)}")
@@ -61,7 +61,7 @@ async def run_changes(name: str, database_url: str | None, *, limit: int, as_jso
     async with opened(database_url, role="schedules") as ledger:
         found = await Schedules(ledger).changes(name, before=None, limit=limit + 1)
     if as_json:
-        print_json(changes_page(found, limit=limit))
+        answer_json(changes_page(found, limit=limit))
         return
     for change in found[:limit]:
         why = f": {change.reason}" if change.reason else ""
@@ -114,7 +114,7 @@ async def run_apply(apps: tuple[str, ...] | None, database_url: str | None, *, a
     async with open_ledger(start_up(settings, role="schedules")) as ledger:
         kept = await put_declared(ledger, registry, origin=_origin())
     if as_json:
-        print_json({"schedules": [schedule_body(one.schedule) for one in kept]})
+        answer_json({"schedules": [schedule_body(one.schedule) for one in kept]})
         return
     for one in kept:
         typer.echo(_line(one.schedule))
@@ -136,7 +136,7 @@ async def run_remove(name: str, database_url: str | None, *, reason: str, as_jso
     async with opened(database_url, role="schedules") as ledger:
         await Schedules(ledger).remove(name, reason=reason, origin=_origin())
     if as_json:
-        print_json({"removed": name})
+        answer_json({"removed": name})
         return
     typer.echo(f"removed {name}")
 
@@ -147,7 +147,7 @@ async def run_fire(name: str, database_url: str | None, *, reason: str, as_json:
         fired = await Schedules(ledger).fire(name, reason=reason, origin=_origin())
     task_id = fired.appended.task_id
     if as_json:
-        print_json({"schedule": name, "fire_at": fired.fire_at, "task_id": task_id})
+        answer_json({"schedule": name, "fire_at": fired.fire_at, "task_id": task_id})
         return
     typer.echo(f"fired {name} at {timestamp(fired.fire_at)}: task {task_id}")
 
@@ -178,7 +178,7 @@ def _origin() -> Origin:
 
 def _print_schedule(schedule: Schedule, *, as_json: bool) -> None:
     if as_json:
-        print_json(schedule_body(schedule))
+        answer_json(schedule_body(schedule))
         return
     typer.echo(_line(schedule))
 

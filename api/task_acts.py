@@ -14,7 +14,7 @@ from api.ledger_past import LedgerPast
 from api.origin import terminal_actor
 from api.read_model import TaskReader, filter_of
 from api.schemas import ListQuery
-from api.terminal import Ask, opened, print_json
+from api.terminal import Ask, answer_json, opened
 from api.validation import sentence_of
 from ledger.bootstrap import Ledger
 from ledger.bulk_acts.bulk_act import BulkAct, BulkOrder
@@ -22,8 +22,9 @@ from ledger.bulk_acts.commands import BulkActs
 from ledger.bulk_acts.task_choice import TaskAct
 from ledger.commands import Decided
 from ledger.dead_letters.acts import check_reason
+from ledger.envelope import ended
 from ledger.errors import ConfigurationError, LedgerError
-from ledger.process import ExitCode, exit_code
+from ledger.exit_codes import ExitCode, exit_code
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -41,7 +42,7 @@ async def run_list(asked: Mapping[str, object], *, limit: int, database_url: str
             then = await LedgerPast(ledger).list(chosen, as_of=chosen.as_of, below=None, limit=limit)
             page, has_more = then.tasks, then.below is not None
     if as_json:
-        print_json({"tasks": page, "has_more": has_more})
+        answer_json({"tasks": page, "has_more": has_more})
         return
     for one in page:
         typer.echo(f"{one.task_id}  {timestamp(one.created_at)}  {one.status:<9}  {one.queue}  {one.kind}")
@@ -55,6 +56,7 @@ async def run_act(task_ids: Sequence[UUID], ask: Ask, *, database_url: str | Non
     """Retry or cancel each of some tasks; the exit code is that of the first that refused, the others are done."""
     check_reason(TaskAct(ask.act), ask.reason)
     codes: list[ExitCode] = []
+    refusals: list[str] = []
     taken: list[dict[str, object]] = []
     async with opened(database_url, role="tasks") as ledger:
         for task_id in dict.fromkeys(task_ids):
@@ -62,16 +64,16 @@ async def run_act(task_ids: Sequence[UUID], ask: Ask, *, database_url: str | Non
                 decided = await _decided(ledger, task_id, ask)
             except LedgerError as error:
                 codes.append(exit_code(error))
-                typer.echo(f"taskledger: {task_id}: {error}", err=True)
+                refusals.append(f"{task_id}: {error}")
             else:
                 taken.append({"task_id": task_id, "status": decided.task.status, "version": decided.task.version})
     if as_json:
-        print_json({"tasks": taken})
+        answer_json({"tasks": taken, "refused": refusals})
     else:
         for one in taken:
             typer.echo(f"{one['task_id']} {one['status']}")
     if codes:
-        raise typer.Exit(codes[0])
+        raise ended(codes[0], *refusals)
 
 
 async def run_sample(ask: Ask, *, database_url: str | None, as_json: bool) -> None:
@@ -81,7 +83,7 @@ async def run_sample(ask: Ask, *, database_url: str | None, as_json: bool) -> No
     async with opened(database_url, role="tasks") as ledger:
         found = await sample_of_tasks(ledger, act, choice, limit=ask.limit)
     if as_json:
-        print_json(found.as_dict())
+        answer_json(found.as_dict())
         return
     for one in found.sample:
         error = f"  {one.error_type}" if one.error_type else ""
@@ -114,7 +116,7 @@ async def run_bulk_list(
         found = await BulkActs(ledger).list(subject=query.subject, states=query.state, limit=limit + 1)
     page = found[:limit]
     if as_json:
-        print_json({"bulk_acts": [bulk_act_body(one) for one in page], "has_more": len(found) > limit})
+        answer_json({"bulk_acts": [bulk_act_body(one) for one in page], "has_more": len(found) > limit})
         return
     for one in page:
         typer.echo(f"{one.bulk_id}  {timestamp(one.upto)}  {one.subject}  {_standing(one)}")
@@ -157,6 +159,6 @@ def _standing(bulk: BulkAct) -> str:
 
 def _print(bulk: BulkAct, line: str, *, as_json: bool) -> None:
     if as_json:
-        print_json(bulk_act_body(bulk))
+        answer_json(bulk_act_body(bulk))
     else:
         typer.echo(line)

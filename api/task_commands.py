@@ -8,8 +8,8 @@ import typer
 
 from api.gathered_options import Options, gathered
 from ledger.bulk_acts.pace import RATE_PER_S_DEFAULT, RATE_PER_S_MAX
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
 task = typer.Typer()
 bulk_acts = typer.Typer(no_args_is_help=True, help="Look at what is done about many dead letters or tasks.")
@@ -17,7 +17,6 @@ bulk_acts = typer.Typer(no_args_is_help=True, help="Look at what is done about m
 Ids = Annotated[list[UUID] | None, typer.Argument(metavar="[ID]…", help="Tasks, by their ids.")]
 BulkId = Annotated[UUID, typer.Argument(metavar="BULK", help="The id of a bulk act.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]
 
 _FILTERS: Options = {

@@ -10,6 +10,7 @@ from api.json_response import to_json
 from api.origin import terminal_actor
 from ledger.bootstrap import Ledger, open_ledger
 from ledger.dead_letters.acts import Intent
+from ledger.envelope import answer
 from ledger.roles import start_up
 from ledger.settings import load_settings
 from ledger.store.records import Origin
@@ -38,6 +39,11 @@ async def opened(database_url: str | None, *, role: str) -> AsyncIterator[Ledger
         yield ledger
 
 
-def print_json(content: object) -> None:
-    """Print one JSON value on a line."""
+def answer_json(content: object) -> None:
+    """Give the answer of a command with --json: the envelope has it."""
+    answer(to_json(content))
+
+
+def print_line(content: object) -> None:
+    """Print one object of a stream with --json, bare."""
     typer.echo(to_json(content).decode())

@@ -14,13 +14,14 @@ from api.json_response import timestamp, to_json
 from api.origin import terminal_actor
 from api.routes.tasks import event_body
 from api.schemas import Submission
-from api.terminal import opened
+from api.terminal import answer_json, opened, print_line
 from ledger.bootstrap import Ledger
 from ledger.codec import decode
+from ledger.envelope import ended
 from ledger.errors import InvalidValueError, TaskNotFoundError
+from ledger.exit_codes import ExitCode
 from ledger.jsonvalue import decode_json
 from ledger.payloads.opening import Opening
-from ledger.process import ExitCode
 from ledger.store.records import Appended, Origin, RecordedEvent
 from ledger.subscription import subscribe
 from ledger.task import Task
@@ -55,7 +56,10 @@ async def run_submit(
     async with opened(database_url, role="watch") as ledger:
         specification = Intake(ledger).specification(parse_body(Submission, body), body)
         appended = await ledger.commands.submit(specification, origin=Origin(actor=terminal_actor()))
-        typer.echo(to_json(_receipt(appended)).decode() if as_json else str(appended.task_id))
+        if not as_json:
+            typer.echo(str(appended.task_id))
+        elif wait_seconds is None:
+            answer_json(_receipt(appended))
         if wait_seconds is not None:
             await _watch(ledger, appended.task_id, wait_seconds, as_json=as_json)
 
@@ -65,11 +69,15 @@ async def _watch(ledger: Ledger, task_id: UUID, seconds_max: float | None, *, as
         async with asyncio.timeout(seconds_max):
             task = await _finished(ledger, task_id, as_json=as_json)
     except TimeoutError as error:
-        typer.echo(f"taskledger: task {task_id} is not finished after {seconds_max:g} s", err=True)
-        raise typer.Exit(ExitCode.TIMEOUT) from error
-    typer.echo(to_json(_ending(task)).decode() if as_json else _told(task))
+        if as_json:
+            answer_json({"task_id": task_id})
+        raise ended(ExitCode.TIMEOUT, f"task {task_id} is not finished after {seconds_max:g} s") from error
+    if as_json:
+        answer_json(_ending(task))
+    else:
+        typer.echo(_told(task))
     if task.status != Status.COMPLETED:
-        raise typer.Exit(ExitCode.FAILURE)
+        raise ended(ExitCode.FAILURE, f"task {task_id} did not complete: it is {task.status}")
 
 
 def _receipt(appended: Appended) -> dict[str, object]:
@@ -96,7 +104,10 @@ async def _finished(ledger: Ledger, task_id: UUID, *, as_json: bool) -> Task:
         while True:
             version = 0 if task is None else task.version
             for event in await opening.events(await ledger.store.read_stream(task_id, after_version=version)):
-                typer.echo(to_json(event_body(event)).decode() if as_json else _line(event))
+                if as_json:
+                    print_line(event_body(event))
+                else:
+                    typer.echo(_line(event))
                 task = decode(event).mutate(task)
             if task is None:
                 raise TaskNotFoundError(task_id)

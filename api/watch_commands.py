@@ -5,8 +5,10 @@ from uuid import UUID
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsLines, DatabaseUrl
+
+app = typer.Typer()
 
 _SECONDS_MAX = 604_800
 Timeout = Annotated[
@@ -14,15 +16,13 @@ Timeout = Annotated[
     typer.Option(min=0, max=_SECONDS_MAX, help="Seconds to wait at most; then the exit code is 6."),
 ]
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")]
-
 
 def watch(
     task_id: Annotated[UUID, typer.Argument(metavar="ID", help="The task's id.")],
     database_url: DatabaseUrl = None,
     *,
     timeout: Timeout = None,
-    as_json: AsJson = False,
+    as_json: AsLines = False,
 ) -> None:
     """Print what happens to a task until it is finished; exit code 1 where it failed or was cancelled."""
     from api.watch import run_watch  # noqa: PLC0415 - keeps `--help` fast
@@ -30,6 +30,7 @@ def watch(
     run_command(run_watch(task_id, database_url, seconds_max=timeout, as_json=as_json))
 
 
+@app.command()
 def submit(  # noqa: PLR0913 - each is an option that users give by its name
     fields: Annotated[
         list[str] | None,
@@ -47,7 +48,7 @@ def submit(  # noqa: PLR0913 - each is an option that users give by its name
     ] = "null",
     wait: Annotated[bool, typer.Option("--wait", help="Watch it until it is finished.")] = False,
     timeout: Timeout = None,
-    as_json: AsJson = False,
+    as_json: AsLines = False,
 ) -> None:
     """Submit a task and print its id; with --wait the exit code is that of `task watch`."""
     from api.watch import run_submit  # noqa: PLC0415 - keeps `--help` fast

@@ -4,14 +4,13 @@ from typing import Annotated
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
 app = typer.Typer(no_args_is_help=True, help="Send events to HTTP endpoints, signed, and look after them.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The webhook's name.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Word = Annotated[str | None, typer.Option(help="Only events with exactly this.")]
 
 

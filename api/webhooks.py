@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from api.json_response import timestamp, to_json
 from api.origin import terminal_actor
-from api.terminal import opened, print_json
+from api.terminal import answer_json, opened
 from api.validation import sentence_of
 from api.webhook_bodies import definition_of, deliveries_page, kept_body, listing_page, start_of, webhook_body
 from api.webhook_schemas import Outcome, WebhookBody
@@ -109,7 +109,7 @@ async def run_deliveries(
     async with opened(database_url, role="webhooks") as ledger:
         found = await DeliveryLog(ledger).deliveries(name, before=None, outcome=outcome, limit=limit + 1)
     if as_json:
-        print_json(deliveries_page(found, limit=limit))
+        answer_json(deliveries_page(found, limit=limit))
         return
     for one in found[:limit]:
         told = f" {one.status or ''} {one.error}".rstrip()
@@ -122,7 +122,10 @@ async def run_delete(name: str, database_url: str | None, *, reason: str, as_jso
     """Remove a webhook, and say so."""
     async with opened(database_url, role="webhooks") as ledger:
         await Webhooks(ledger).remove(name, reason=reason, origin=_origin())
-    typer.echo(to_json({"name": name, "removed": True}).decode() if as_json else f"removed {name}")
+    if as_json:
+        answer_json({"name": name, "removed": True})
+    else:
+        typer.echo(f"removed {name}")
 
 
 def _origin() -> Origin:
@@ -131,7 +134,7 @@ def _origin() -> Origin:
 
 def _print(body: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
-        print_json(body)
+        answer_json(body)
         return
     for field, value in body.items():
         if value not in (None, "", {}):
@@ -139,4 +142,7 @@ def _print(body: Mapping[str, object], *, as_json: bool) -> None:
 
 
 def _print_queued(delivery: Delivery, *, as_json: bool) -> None:
-    typer.echo(to_json(delivery).decode() if as_json else f"queued as delivery {delivery.id}")
+    if as_json:
+        answer_json(delivery)
+    else:
+        typer.echo(f"queued as delivery {delivery.id}")

@@ -5,14 +5,13 @@ from uuid import UUID
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
 app = typer.Typer(no_args_is_help=True, help="Look at the workers, drain one, let it take again.")
 
 WorkerId = Annotated[UUID, typer.Argument(metavar="ID", help="The worker's id.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it goes into the history.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when the worker has done as it was asked.")]
 Timeout = Annotated[
     float, typer.Option(min=0, max=86_400, help="Seconds to --wait at most; then the exit code is 6.")

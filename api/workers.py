@@ -9,10 +9,11 @@ import typer
 
 from api.json_response import timestamp
 from api.origin import terminal_actor
-from api.terminal import opened, print_json
+from api.terminal import answer_json, opened
 from ledger.bootstrap import Ledger
+from ledger.envelope import ended
 from ledger.errors import InvalidValueError
-from ledger.process import ExitCode
+from ledger.exit_codes import ExitCode
 from ledger.specification import check_queue_name
 from ledger.workers.draining import drain, list_changes, resume
 from ledger.workers.listing import WorkerStanding, WorkerState, list_workers, show_worker
@@ -31,7 +32,7 @@ async def run_list(
         found = await list_workers(ledger, queue=queue, states=asked, limit=limit + 1)
     page = found[:limit]
     if as_json:
-        print_json({"workers": page, "has_more": len(found) > limit})
+        answer_json({"workers": page, "has_more": len(found) > limit})
         return
     for one in page:
         typer.echo(f"{one.worker_id}  {one.state:<8}  {_load(one)}  {','.join(one.queues)}  {one.name}")
@@ -74,7 +75,7 @@ async def run_changes(worker_id: UUID, database_url: str | None, *, limit: int, 
     async with opened(database_url, role="workers") as ledger:
         changes = await list_changes(ledger, worker_id, limit=limit)
     if as_json:
-        print_json({"changes": changes})
+        answer_json({"changes": changes})
         return
     for one in changes:
         reason = f": {one.reason}" if one.reason else ""
@@ -106,8 +107,7 @@ def _is_taking(worker: WorkerStanding) -> bool:
 
 def _say_if_late(worker: WorkerStanding, wait_seconds: float | None, *, is_done: bool, what: str) -> None:
     if wait_seconds is not None and not is_done:
-        typer.echo(f"taskledger: the worker {worker.worker_id} {what} after {wait_seconds:g} s", err=True)
-        raise typer.Exit(ExitCode.TIMEOUT)
+        raise ended(ExitCode.TIMEOUT, f"the worker {worker.worker_id} {what} after {wait_seconds:g} s")
 
 
 def _state(word: str) -> WorkerState:
@@ -119,7 +119,7 @@ def _state(word: str) -> WorkerState:
 
 def _print(worker: WorkerStanding, *, as_json: bool) -> None:
     if as_json:
-        print_json(worker)
+        answer_json(worker)
         return
     typer.echo(f"{worker.worker_id}: {_standing(worker)}")
     typer.echo(f"  {worker.name}, serves {', '.join(worker.queues)}, {_load(worker)}")

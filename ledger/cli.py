@@ -1,25 +1,19 @@
 """The ledger's own commands: the relay and the scheduler as processes, the migrations, the configuration."""
 
-import asyncio
 import json
 from typing import Annotated
 
 import typer
 
-from ledger.process import ExitCode, run_command, run_role
+from ledger.command_line import CommandLine, run_command, run_role
+from ledger.envelope import answer, ended
+from ledger.exit_codes import ExitCode
+from ledger.options import AsJson, DatabaseUrl, RabbitmqUrl
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
+app = typer.Typer(cls=CommandLine, no_args_is_help=True, pretty_exceptions_show_locals=False)
 config = typer.Typer(no_args_is_help=True, help="Show and check the configuration.")
 app.add_typer(config, name="config")
-
-DatabaseUrl = Annotated[
-    str | None, typer.Option("--database-url", envvar="DATABASE_URL", help="The Postgres to use.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-RabbitmqUrl = Annotated[
-    str | None, typer.Option("--rabbitmq-url", envvar="RABBITMQ_URL", help="The RabbitMQ to use.")
-]
-
+_COMPACT = (",", ":")
 
 relay = typer.Typer(invoke_without_command=True)
 app.add_typer(relay, name="relay")
@@ -63,9 +57,9 @@ async def _migrate(database_url: str | None, *, dry_run: bool, as_json: bool) ->
 
     settings = load_settings(database_url=database_url)
     missing = await apply_migrations(required_database_url(settings), dry_run=dry_run)
+    listed = [{"number": migration.number, "name": migration.name} for migration in missing]
     if as_json:
-        listed = [{"number": migration.number, "name": migration.name} for migration in missing]
-        typer.echo(json.dumps({"dry_run": dry_run, "migrations": listed}))
+        answer(json.dumps({"dry_run": dry_run, "migrations": listed}, separators=_COMPACT).encode())
         return
     verb = "would apply" if dry_run else "applied"
     for migration in missing:
@@ -92,26 +86,34 @@ def reconcile(
 
 
 @config.command("show")
-def show_configuration() -> None:
+def show_configuration(*, as_json: AsJson = False) -> None:
     """Print every setting as JSON, with passwords masked."""
+    run_command(_show_configuration(as_json=as_json))
+
+
+async def _show_configuration(*, as_json: bool) -> None:
     from ledger.settings import environment_name, load_settings  # noqa: PLC0415 - keeps `--help` fast
 
     shown = {environment_name(name): value for name, value in load_settings().masked().items()}
-    typer.echo(json.dumps(shown, indent=2, default=str))
+    if as_json:
+        answer(json.dumps(shown, default=str, separators=_COMPACT).encode())
+    else:
+        typer.echo(json.dumps(shown, indent=2, default=str))
 
 
 @config.command("check")
 def check_configuration(*, as_json: AsJson = False) -> None:
     """Say whether the configuration is valid and what it names can be reached."""
+    run_command(_check_configuration(as_json=as_json))
+
+
+async def _check_configuration(*, as_json: bool) -> None:
     from ledger.roles import unreachable  # noqa: PLC0415 - keeps `--help` fast
 
-    problems = asyncio.run(unreachable())
+    problems = await unreachable()
     if as_json:
-        typer.echo(json.dumps({"problems": problems}))
-    else:
-        for problem in problems:
-            typer.echo(problem, err=True)
+        answer(json.dumps({"problems": problems}, separators=_COMPACT).encode())
     if problems:
-        raise typer.Exit(ExitCode.UNREACHABLE)
+        raise ended(ExitCode.UNREACHABLE, *problems)
     if not as_json:
         typer.echo("the configuration is valid and everything that it names answers")

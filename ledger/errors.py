@@ -15,6 +15,18 @@ class InvalidInputError(LedgerError):
     """What somebody gave is not what it must be; whoever takes it says in which part of it."""
 
 
+class NotFoundError(LedgerError):
+    """What was named is not there, or not any more."""
+
+
+class ConflictError(LedgerError):
+    """What is there, or what somebody else does at the moment, refuses this; the sentence says why."""
+
+
+class TimeExceededError(LedgerError):
+    """Something did not happen in the time that it was waited for."""
+
+
 class InvalidValueError(InvalidInputError):
     """A value that a caller handed in is out of its bound."""
 
@@ -25,7 +37,7 @@ class InvalidValueError(InvalidInputError):
         super().__init__(f"{field} must be {bound}, got {shortened(value)}")
 
 
-class TaskNotFoundError(LedgerError):
+class TaskNotFoundError(NotFoundError):
     """No stream exists for this task id."""
 
     def __init__(self, task_id: UUID) -> None:
@@ -40,12 +52,11 @@ class TaskArchivedError(TaskNotFoundError):
         super().__init__(task_id)
         self.month = month
         self.file = file
-        self.args = (
-            f"the history of task {task_id} is not in the log: the tasks of {month} are archived, in {file}",
-        )
+        where = f"the tasks of {month} are archived, in {file}"
+        self.args = (f"the history of task {task_id} is not in the log: {where}",)
 
 
-class ArchiveRefusedError(LedgerError):
+class ArchiveRefusedError(ConflictError):
     """A month must not leave the log, or come back, or be dropped; the reason says what stands in the way."""
 
     def __init__(self, *, month: str, act: str, reason: str) -> None:
@@ -64,7 +75,7 @@ class ArchiveFileError(LedgerError):
         super().__init__(f"the archive {file} {reason}")
 
 
-class ScheduleNotFoundError(LedgerError):
+class ScheduleNotFoundError(NotFoundError):
     """There is no schedule of this name."""
 
     def __init__(self, name: str) -> None:
@@ -72,7 +83,7 @@ class ScheduleNotFoundError(LedgerError):
         super().__init__(f"there is no schedule {shortened(name)}")
 
 
-class ApiKeyNotFoundError(LedgerError):
+class ApiKeyNotFoundError(NotFoundError):
     """There is no API key of this name."""
 
     def __init__(self, name: str) -> None:
@@ -80,7 +91,7 @@ class ApiKeyNotFoundError(LedgerError):
         super().__init__(f"there is no API key {shortened(name)}")
 
 
-class ApiKeyStateError(LedgerError):
+class ApiKeyStateError(ConflictError):
     """What an API key is refuses this act."""
 
     def __init__(self, *, name: str, act: str, reason: str) -> None:
@@ -90,7 +101,7 @@ class ApiKeyStateError(LedgerError):
         super().__init__(f"cannot {act} the API key {shortened(name)}: {reason}")
 
 
-class DeadLetterNotFoundError(LedgerError):
+class DeadLetterNotFoundError(NotFoundError):
     """No message that died has this id, and no task that failed."""
 
     def __init__(self, letter_id: UUID) -> None:
@@ -98,7 +109,7 @@ class DeadLetterNotFoundError(LedgerError):
         super().__init__("Dead letter not found")
 
 
-class DeadLetterStateError(LedgerError):
+class DeadLetterStateError(ConflictError):
     """What a dead letter is refuses this act, or somebody has dealt with it already."""
 
     def __init__(self, *, letter_id: UUID, act: str, reason: str) -> None:
@@ -108,7 +119,7 @@ class DeadLetterStateError(LedgerError):
         super().__init__(f"cannot {act} dead letter {letter_id}: {reason}")
 
 
-class BulkActNotFoundError(LedgerError):
+class BulkActNotFoundError(NotFoundError):
     """No bulk act has this id."""
 
     def __init__(self, bulk_id: UUID) -> None:
@@ -116,7 +127,7 @@ class BulkActNotFoundError(LedgerError):
         super().__init__("Bulk act not found")
 
 
-class WrongExpectedVersionError(LedgerError):
+class WrongExpectedVersionError(ConflictError):
     """An append expected the stream at one version and found it at another; nothing was recorded."""
 
     def __init__(self, *, task_id: UUID, expected_version: int, actual_version: int | None = None) -> None:
@@ -127,7 +138,7 @@ class WrongExpectedVersionError(LedgerError):
         super().__init__(f"task {task_id} was expected at version {expected_version} and found at {found}")
 
 
-class IdempotencyKeyReusedError(LedgerError):
+class IdempotencyKeyReusedError(ConflictError):
     """An idempotency key was used before, with another request."""
 
     def __init__(self, *, key: str) -> None:
@@ -135,7 +146,7 @@ class IdempotencyKeyReusedError(LedgerError):
         super().__init__(f"the Idempotency-Key {key!r} was used with another request before")
 
 
-class KeyInFlightError(LedgerError):
+class KeyInFlightError(ConflictError):
     """Another request with the same key has not ended yet; nothing was recorded for this one."""
 
     def __init__(self, *, field: str, key: str) -> None:
@@ -144,7 +155,7 @@ class KeyInFlightError(LedgerError):
         super().__init__(f"another request with the {field} {key!r} is in flight")
 
 
-class TaskStateError(LedgerError):
+class TaskStateError(ConflictError):
     """The task is in a state that refuses this command."""
 
     def __init__(self, *, task_id: UUID, command: str, status: str, reason: str = "") -> None:
@@ -156,7 +167,7 @@ class TaskStateError(LedgerError):
         super().__init__(f"cannot {command} task {task_id}: it is {status}{tail}")
 
 
-class StaleAttemptError(LedgerError):
+class StaleAttemptError(ConflictError):
     """An attempt that no longer owns its task tried to write; the ledger refuses it and records the refusal."""
 
     def __init__(self, *, task_id: UUID, attempt: int, current_attempt: int, status: str) -> None:
@@ -164,12 +175,11 @@ class StaleAttemptError(LedgerError):
         self.attempt = attempt
         self.current_attempt = current_attempt
         self.status = status
-        super().__init__(
-            f"attempt {attempt} of task {task_id} is stale: the task is {status} at attempt {current_attempt}"
-        )
+        now = f"the task is {status} at attempt {current_attempt}"
+        super().__init__(f"attempt {attempt} of task {task_id} is stale: {now}")
 
 
-class PayloadKeyMissingError(LedgerError):
+class PayloadKeyMissingError(ConflictError):
     """The key of an erasable task was destroyed, or this process cannot have it."""
 
     def __init__(self, *, task_id: UUID, reason: str) -> None:
@@ -187,7 +197,7 @@ class PayloadSealError(LedgerError):
         super().__init__(f"the {field} of task {task_id} is not what was sealed under its key")
 
 
-class ErasureNotFoundError(LedgerError):
+class ErasureNotFoundError(NotFoundError):
     """No erasure by tag has this id."""
 
     def __init__(self, order_id: UUID) -> None:
@@ -255,7 +265,7 @@ class EmbeddedPostgresError(LedgerError):
     """The embedded Postgres could not be started; the sentence says why and what to do."""
 
 
-class DataDirectoryInUseError(EmbeddedPostgresError):
+class DataDirectoryInUseError(EmbeddedPostgresError, ConflictError):
     """Another process owns the data directory."""
 
     def __init__(self, *, directory: str, owner: str) -> None:

@@ -4,13 +4,14 @@ A round of its own knows only what the running tasks prove. What the scheduler's
 scheduler alone, so it may release more.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 
+import orjson
 import typer
 
 from ledger.bootstrap import open_ledger
+from ledger.envelope import answer
 from ledger.reconciler import Reconciler, Suspect
 from ledger.roles import start_up
 from ledger.settings import load_settings
@@ -24,7 +25,7 @@ async def run_reconcile(database_url: str | None, *, dry_run: bool, as_json: boo
         released = 0 if dry_run else await reconciler.release(suspects)
     if as_json:
         tasks = [_shown(one) for one in suspects]
-        typer.echo(json.dumps({"dry_run": dry_run, "found": len(tasks), "released": released, "tasks": tasks}))
+        answer(orjson.dumps({"dry_run": dry_run, "found": len(tasks), "released": released, "tasks": tasks}))
         return
     for line in _lines(suspects):
         typer.echo(line)
@@ -38,7 +39,7 @@ async def run_release_all_ready(database_url: str | None, *, dry_run: bool, as_j
         found = await reconciler.count_all_ready()
         released = 0 if dry_run else await reconciler.release_all_ready()
     if as_json:
-        typer.echo(json.dumps({"dry_run": dry_run, "found": found, "released": released}))
+        answer(orjson.dumps({"dry_run": dry_run, "found": found, "released": released}))
         return
     typer.echo(f"{found} found, {_released(released, dry_run=dry_run)}")
 

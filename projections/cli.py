@@ -1,15 +1,14 @@
 """The commands of the seen side: the projector as a process, and the read models in an operator's hands."""
 
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import ExitCode, run_command, run_role
+from ledger.command_line import CommandLine, confirm, run_command, run_role
+from ledger.options import AsJson, DatabaseUrl
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
+app = typer.Typer(cls=CommandLine, no_args_is_help=True, pretty_exceptions_show_locals=False)
 projections = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -24,7 +23,6 @@ Apps = Annotated[
     list[str] | None,
     typer.Option("--app", help="A module with your projections; may be given again (LEDGER_APPS, by commas)."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -95,16 +93,8 @@ def reset(
     from projections.commands import run_reset  # noqa: PLC0415 - keeps `--help` fast
 
     if not yes:
-        _ask(f"Empty the read model {name}? Its readers see an incomplete one until it is folded again")
+        confirm(f"Empty the read model {name}? Its readers see an incomplete one until it is folded again")
     run_command(run_reset(name, database_url, apps, as_json=as_json))
-
-
-def _ask(question: str) -> None:
-    if not sys.stdin.isatty():
-        typer.echo("taskledger: nobody can be asked here: give --yes", err=True)
-        raise typer.Exit(ExitCode.USAGE)
-    if not typer.confirm(question):
-        raise typer.Exit(ExitCode.FAILURE)
 
 
 async def _at_once(command: Callable[[], None]) -> None:

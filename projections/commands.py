@@ -13,8 +13,10 @@ import typer
 from pydantic import JsonValue
 
 from ledger.bootstrap import open_ledger, open_ledger_when_ready
+from ledger.envelope import answer, ended
+from ledger.exit_codes import ExitCode
 from ledger.metrics_listener import serving_metrics
-from ledger.process import ExitCode, running_until
+from ledger.process import running_until
 from ledger.roles import start_up
 from ledger.settings import Settings, load_settings
 from ledger.telemetry import Role
@@ -53,7 +55,7 @@ def show_list(apps: Apps, *, as_json: bool) -> None:
     """Print a line for each projection that there is."""
     catalogue = load_catalogue(_settings(None, apps).worker_apps)
     if as_json:
-        _print_json([{"name": one.name, "version": one.version, "tables": list(one.tables)} for one in catalogue])
+        _answer_json([{"name": one.name, "version": one.version, "tables": list(one.tables)} for one in catalogue])
         return
     for one in catalogue:
         typer.echo(f"{one.name:<20} version {one.version:<4} tables {', '.join(one.tables)}")
@@ -66,7 +68,7 @@ async def show_status(database_url: str | None, apps: Apps, *, as_json: bool) ->
     async with open_ledger(settings) as ledger:
         standings = [await read_standing(ledger, projection) for projection in catalogue]
     if as_json:
-        _print_json([standing.facts() for standing in standings])
+        _answer_json([standing.facts() for standing in standings])
         return
     for standing in standings:
         typer.echo(str(standing))
@@ -81,7 +83,7 @@ async def run_rebuild(
         with _bar(name) if sys.stderr.isatty() else _lines(name) as report:
             rebuilt = await rebuild(ledger, projection, report, without_archived=without_archived)
     if as_json:
-        _print_json({"name": name, **asdict(rebuilt)})
+        _answer_json({"name": name, **asdict(rebuilt)})
         return
     speed = rebuilt.events / rebuilt.seconds if rebuilt.seconds else 0.0
     typer.echo(
@@ -97,7 +99,7 @@ async def run_reset(name: str, database_url: str | None, apps: Apps, *, as_json:
         with _bar(name) if sys.stderr.isatty() else _lines(name) as report:
             emptied = await reset(ledger, projection, report)
     if as_json:
-        _print_json({"name": name, **asdict(emptied)})
+        _answer_json({"name": name, **asdict(emptied)})
         return
     typer.echo(f"reset {name}: folded from position 0 to {emptied.position} in {emptied.seconds:.1f} s")
 
@@ -108,16 +110,12 @@ async def run_verify(name: str, database_url: str | None, apps: Apps, *, as_json
     async with open_ledger(settings) as ledger:
         differences = await verify(ledger, projection)
     if as_json:
-        _print_json({"name": name, "equal": not differences, "differences": [asdict(one) for one in differences]})
+        _answer_json({"name": name, "equal": not differences, "differences": [asdict(one) for one in differences]})
     else:
         for difference in differences:
             typer.echo(str(difference))
     if differences:
-        count = len(differences)
-        places = "1 place" if count == 1 else f"{count} places"
-        more = " or more" if count == DIFFERENCES_MAX else ""
-        typer.echo(f"{name} differs from the ledger in {places}{more}: rebuild it", err=True)
-        raise typer.Exit(ExitCode.FAILURE)
+        raise ended(ExitCode.FAILURE, _differs(name, len(differences)))
     if not as_json:
         typer.echo(f"{name} equals the fold of the ledger")
 
@@ -131,8 +129,14 @@ def _settings(database_url: str | None, apps: Apps) -> Settings:
     return load_settings(database_url=database_url, worker_apps=tuple(apps) if apps else None)
 
 
-def _print_json(answer: JsonValue) -> None:
-    typer.echo(orjson.dumps(answer).decode())
+def _differs(name: str, count: int) -> str:
+    places = "1 place" if count == 1 else f"{count} places"
+    more = " or more" if count == DIFFERENCES_MAX else ""
+    return f"{name} differs from the ledger in {places}{more}: rebuild it"
+
+
+def _answer_json(content: JsonValue) -> None:
+    answer(orjson.dumps(content))
 
 
 @contextmanager

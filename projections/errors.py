@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from ledger.errors import LedgerError
+from ledger.errors import ConflictError, LedgerError, NotFoundError
 
 
-class ProjectionNotFoundError(LedgerError):
+class ProjectionNotFoundError(NotFoundError):
     """No projection has this name."""
 
     def __init__(self, *, name: str, known: tuple[str, ...]) -> None:
@@ -15,7 +15,7 @@ class ProjectionNotFoundError(LedgerError):
         super().__init__(f"no projection {name!r}; there are: {', '.join(known)}")
 
 
-class ReadModelMissingError(LedgerError):
+class ReadModelMissingError(NotFoundError):
     """The read model's tables, or its checkpoint, do not exist."""
 
     def __init__(self, name: str) -> None:
@@ -23,7 +23,7 @@ class ReadModelMissingError(LedgerError):
         super().__init__(f"the read model {name} does not exist: start a projector, or rebuild it")
 
 
-class ArchivedMonthsError(LedgerError):
+class ArchivedMonthsError(ConflictError):
     """Months of the ledger are archived where the fold cannot read them, so their tasks would get lost."""
 
     def __init__(self, *, name: str, months: Sequence[str]) -> None:
@@ -35,7 +35,7 @@ class ArchivedMonthsError(LedgerError):
         )
 
 
-class ReadModelVersionError(LedgerError):
+class ReadModelVersionError(ConflictError):
     """Another version of the projection made the read model, so this one must not fold into it; 0 is unmarked."""
 
     def __init__(self, *, name: str, made_by: int, expected: int) -> None:
@@ -60,7 +60,7 @@ class ReadModelOutOfStepError(LedgerError):
         super().__init__(f"the read model {name} is out of step with its checkpoint: rebuild it")
 
 
-class CheckpointMovedError(LedgerError):
+class CheckpointMovedError(ConflictError):
     """Somebody else moved the checkpoint of this projection meanwhile; nothing was folded."""
 
     def __init__(self, *, name: str, position: int) -> None:
@@ -69,7 +69,7 @@ class CheckpointMovedError(LedgerError):
         super().__init__(f"the checkpoint {name} has moved away from {position}; nothing was folded")
 
 
-class RebuildInProgressError(LedgerError):
+class RebuildInProgressError(ConflictError):
     """Another process rebuilds or verifies this read model."""
 
     def __init__(self, name: str) -> None:
@@ -77,7 +77,7 @@ class RebuildInProgressError(LedgerError):
         super().__init__(f"another process rebuilds or verifies the read model {name}")
 
 
-class ReadModelBusyError(LedgerError):
+class ReadModelBusyError(ConflictError):
     """The read model could not be swapped: somebody held on to the old one all the time."""
 
     def __init__(self, *, name: str, tries: int) -> None:
@@ -86,7 +86,7 @@ class ReadModelBusyError(LedgerError):
         super().__init__(f"the read model {name} was in use each of {tries} times that it was to be swapped")
 
 
-class NotVerifiableError(LedgerError):
+class NotVerifiableError(ConflictError):
     """The projection has no statement that compares two generations."""
 
     def __init__(self, name: str) -> None:
@@ -116,7 +116,7 @@ class ForeignTableError(LedgerError):
         super().__init__(f"the projection {name} must change its own tables only, and changed {table}")
 
 
-class RunNotFoundError(LedgerError):
+class RunNotFoundError(NotFoundError):
     """There is no run of this id; the oldest ones are forgotten."""
 
     def __init__(self, run_id: UUID) -> None:
@@ -124,7 +124,7 @@ class RunNotFoundError(LedgerError):
         super().__init__(f"there is no run {run_id}")
 
 
-class RunOpenError(LedgerError):
+class RunOpenError(ConflictError):
     """A projection has a run that has not ended, so it gets no other one."""
 
     def __init__(self, *, name: str, act: str, run_id: UUID) -> None:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from ledger.cli import DatabaseUrl, RabbitmqUrl
-from ledger.process import run_role
+from ledger.command_line import run_role
+from ledger.options import DatabaseUrl, RabbitmqUrl
 
 app = typer.Typer(pretty_exceptions_show_locals=False)
 

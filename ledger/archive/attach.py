@@ -20,6 +20,7 @@ from ledger.archive.checks import (
     prove_kept,
     refuse_lagging,
 )
+from ledger.archive.errors import ArchiveNotFoundError
 from ledger.archive.file import Row, digest_of, read_header, read_rows
 from ledger.archive.month import Month
 from ledger.archive.move import KEPT, LOG, briefly, move
@@ -114,7 +115,9 @@ async def prove_archive(connection: asyncpg.Connection, archive: Archive, path: 
 async def _load(connection: asyncpg.Connection, month: Month, archive: Archive | None, path: Path | None) -> None:
     """Make the table beside the log from the file, whole or not at all."""
     if path is None:
-        reason = f"its table is gone: name its file, {archive.file}" if archive else "there is no archive of it"
+        if archive is None:
+            raise ArchiveNotFoundError(month=str(month), act=_ACT, reason="there is no archive of it")
+        reason = f"its table is gone: name its file, {archive.file}"
         raise ArchiveRefusedError(month=str(month), act=_ACT, reason=reason)
     if archive is None:
         await prove_file(connection, path)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,7 +18,6 @@ MonthText = Annotated[str, typer.Argument(metavar="MONTH", help="Like 2026-05.")
 What = Annotated[
     str, typer.Argument(metavar="FILE|MONTH", help="The file of an archive, or a month like 2026-05.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Directory = Annotated[
     Path,
     typer.Option("--directory", metavar="DIR", help="Where the files of the archives are.", show_default=True),

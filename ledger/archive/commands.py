@@ -1,12 +1,12 @@
 """What `taskledger archive …` does, and how it says it on a terminal."""
 
 import getpass
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import orjson
 import typer
 
 from ledger.archive.attach import attach, drop, prove_archive
@@ -16,6 +16,7 @@ from ledger.archive.file import file_name, read_header
 from ledger.archive.listing import Listed, list_months
 from ledger.archive.month import Month
 from ledger.bootstrap import Ledger, open_ledger
+from ledger.envelope import answer
 from ledger.errors import ArchiveRefusedError, InvalidValueError
 from ledger.roles import start_up
 from ledger.settings import load_settings
@@ -26,7 +27,7 @@ async def run_list(database_url: str | None, *, as_json: bool) -> None:
     async with _opened(database_url) as ledger:
         months = await list_months(ledger.database)
     if as_json:
-        typer.echo(json.dumps({"months": [asdict(one) for one in months]}))
+        answer(orjson.dumps({"months": months}, default=str))
         return
     for one in months:
         typer.echo(_line(one))
@@ -98,7 +99,10 @@ async def run_drop(text: str, *, directory: Path, database_url: str | None, as_j
 
 
 def _say(line: str, body: Mapping[str, object], *, as_json: bool) -> None:
-    typer.echo(json.dumps(body, default=str) if as_json else line)
+    if as_json:
+        answer(orjson.dumps(body, default=str))
+    else:
+        typer.echo(line)
 
 
 def _named(what: str) -> tuple[Path | None, Month]:

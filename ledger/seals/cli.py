@@ -6,8 +6,8 @@ from uuid import UUID
 
 import typer
 
-from ledger.cli import DatabaseUrl
-from ledger.process import run_command
+from ledger.command_line import run_command
+from ledger.options import AsJson, DatabaseUrl
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
 seals = typer.Typer(
@@ -15,7 +15,6 @@ seals = typer.Typer(
 )
 app.add_typer(seals, name="seals")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Against = Annotated[
     Path | None,
     typer.Option("--against", metavar="FILE", help="Seals that were exported before: compare with them."),

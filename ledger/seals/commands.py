@@ -1,6 +1,5 @@
 """What the commands that prove do, and how they say it on a terminal."""
 
-import json
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
@@ -13,14 +12,16 @@ from uuid import UUID
 import orjson
 import typer
 
+from ledger.bars import counting
 from ledger.bootstrap import open_ledger
+from ledger.envelope import answer, ended
 from ledger.errors import InvalidValueError
-from ledger.process import ExitCode
+from ledger.exit_codes import ExitCode
 from ledger.roles import start_up
 from ledger.seals.bundle import BundleVerdict, check_bundle, read_bundle
 from ledger.seals.evidence import gather_evidence
 from ledger.seals.export import export_seals, read_seals_file
-from ledger.seals.verification import Report, Verdict, Verifier
+from ledger.seals.verification import Verdict, Verifier
 from ledger.settings import Settings, load_settings
 
 
@@ -34,7 +35,7 @@ async def run_verify(
 ) -> None:
     """Print what is proven of the ledger, and end with exit code 1 where something is not what was sealed."""
     async with open_ledger(_settings(database_url)) as ledger:
-        with _progress() as report:
+        with counting("verify") as report:
             verifier = Verifier(ledger, report)
             verdict = await verifier.verify(from_position=from_position, archives=archives)
             if verdict.is_proven and against is not None:
@@ -78,14 +79,13 @@ async def run_export_seals(output: Path, *, database_url: str | None, after: int
 
 def _print(verdict: Verdict | BundleVerdict, sentence: str, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"proven": verdict.is_proven, **asdict(verdict)}))
+        answer(orjson.dumps({"proven": verdict.is_proven, **asdict(verdict)}))
     elif verdict.difference is None:
         typer.echo(sentence)
     else:
         typer.echo(str(verdict.difference))
-        typer.echo(f"not proven; before that: {sentence}", err=True)
     if not verdict.is_proven:
-        raise typer.Exit(ExitCode.FAILURE)
+        raise ended(ExitCode.FAILURE, f"not proven; before that: {sentence}")
 
 
 def _sentence(verdict: Verdict) -> str:
@@ -125,20 +125,6 @@ def _writing(path: Path | None) -> Iterator[TextIO]:
         raise InvalidValueError(field="FILE", bound=f"writable ({error.strerror})", value=str(path)) from error
     with file:
         yield file
-
-
-@contextmanager
-def _progress() -> Iterator[Report]:
-    if not sys.stderr.isatty():
-        yield lambda _position, _of: None
-        return
-    from rich import progress as rich  # noqa: PLC0415 - only where a person looks on
-    from rich.console import Console  # noqa: PLC0415 - only where a person looks on
-
-    columns = (rich.TextColumn("verify"), rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn())
-    with rich.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("verify", total=None)
-        yield lambda position, of: bar.update(task, completed=position, total=of)
 
 
 def _settings(database_url: str | None) -> Settings:

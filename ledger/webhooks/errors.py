@@ -1,9 +1,9 @@
 """The errors of webhooks."""
 
-from ledger.errors import LedgerError, shortened
+from ledger.errors import ConflictError, LedgerError, NotFoundError, shortened
 
 
-class WebhookNotFoundError(LedgerError):
+class WebhookNotFoundError(NotFoundError):
     """There is no webhook of this name."""
 
     def __init__(self, name: str) -> None:
@@ -11,7 +11,7 @@ class WebhookNotFoundError(LedgerError):
         super().__init__(f"there is no webhook {shortened(name)}")
 
 
-class WebhookDeliveryNotFoundError(LedgerError):
+class WebhookDeliveryNotFoundError(NotFoundError):
     """The log of a webhook has no such delivery, or not any more."""
 
     def __init__(self, *, name: str, delivery_id: int) -> None:
@@ -20,7 +20,7 @@ class WebhookDeliveryNotFoundError(LedgerError):
         super().__init__(f"the webhook {name} has no delivery {delivery_id} in its log")
 
 
-class WebhookStateError(LedgerError):
+class WebhookStateError(ConflictError):
     """A webhook is in a state that refuses this command."""
 
     def __init__(self, *, name: str, command: str, reason: str) -> None:

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from ledger.errors import LedgerError
+from ledger.errors import ConflictError, NotFoundError
 
 
-class WorkerNotFoundError(LedgerError):
+class WorkerNotFoundError(NotFoundError):
     """No worker has this id, or it has been gone for so long that it is forgotten."""
 
     def __init__(self, worker_id: UUID) -> None:
@@ -13,7 +13,7 @@ class WorkerNotFoundError(LedgerError):
         super().__init__("Worker not found")
 
 
-class WorkerStateError(LedgerError):
+class WorkerStateError(ConflictError):
     """What a worker is refuses this act."""
 
     def __init__(self, worker_id: UUID, *, reason: str) -> None:

@@ -17,9 +17,10 @@ from api.app import create_app
 from api.server import serve
 from ledger.bootstrap import Ledger, open_broker_when_ready, open_ledger
 from ledger.clock import LedgerClock
+from ledger.command_line import run_role
 from ledger.commands import TaskCommands
 from ledger.dead_letters.collector import Collector
-from ledger.process import run_role, running_until
+from ledger.process import running_until
 from ledger.relay import Relay
 from ledger.roles import start_up
 from ledger.scheduler import Scheduler

@@ -19,6 +19,7 @@ from projections.rebuild import Effort, rebuild
 from projections.shipped import SHIPPED
 from projections.verify import verify
 from tests.integration.api_given import UNKNOWN_ID, assert_problem, opened_api, submitted
+from tests.integration.commands_given import answer_of
 from tests.integration.given import eventually, execute, fetch, opened, running, started
 from tests.integration.lives import live_through
 from tests.services.postgres import run_apart
@@ -205,13 +206,13 @@ def test_the_terminal_shows_the_same(database_url: str) -> None:
     task_id = run_apart(_failed_task(database_url))
 
     timeline = _run(database_url, "task", "timeline", task_id)
-    stats = json.loads(_run(database_url, "stats", "--json").stdout)
-    [group] = json.loads(_run(database_url, "failures", "list", "--json").stdout)["failures"]
+    stats = answer_of(_run(database_url, "stats", "--json").stdout)
+    [group] = answer_of(_run(database_url, "failures", "list", "--json").stdout)["failures"]
     shown = _run(database_url, "failures", "show", group["id"])
 
     assert timeline.stdout.splitlines()[0].startswith(f"{task_id} finished since ")
     assert timeline.stdout.splitlines()[-1].endswith(": failed (error)")
-    assert json.loads(_run(database_url, "task", "timeline", task_id, "--json").stdout)["attempts"] == 1
+    assert answer_of(_run(database_url, "task", "timeline", task_id, "--json").stdout)["attempts"] == 1
     assert stats["totals"]["failed"] == 1
     assert "1 submitted, 1 started, 1 failed; queued p50 " in _run(database_url, "stats").stdout
     assert (
@@ -220,7 +221,7 @@ def test_the_terminal_shows_the_same(database_url: str) -> None:
     )
     assert shown.stdout.splitlines()[:2] == ["ValueError: user <n>", "at app.py in send"]
     assert _run(database_url, "stats", "--step", "7").exit_code == 2
-    assert _run(database_url, "failures", "show", UNKNOWN_ID).exit_code == 1
+    assert _run(database_url, "failures", "show", UNKNOWN_ID).exit_code == 3
 
 
 async def folded(ledger: Ledger) -> None:

@@ -1,7 +1,6 @@
 """`taskledger dlq` lists, shows, redrives and discards, and says with its exit code how it went."""
 
 import asyncio
-import json
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
@@ -11,8 +10,9 @@ import pytest
 
 from ledger.bootstrap import Ledger
 from ledger.bulk_acts.chore import BulkChore
-from ledger.process import ExitCode
+from ledger.exit_codes import ExitCode
 from tests.integration.api_given import client_of
+from tests.integration.commands_given import answer_of
 from tests.integration.dead_letters_given import dead_messages, failed, foreign
 from tests.integration.given import opened, types_of
 
@@ -38,7 +38,7 @@ async def test_what_is_listed_and_shown_is_what_the_api_says(ledger: Ledger, dat
     assert task_line.startswith(f"{task_id}  ")
     assert task_line.endswith("  task     mail  error  ValueError: no")
     async with client_of(ledger) as client:
-        assert json.loads(shown) == (await client.get(f"/dead-letters/{letter_id}")).json()
+        assert answer_of(shown) == (await client.get(f"/dead-letters/{letter_id}")).json()
 
 
 async def test_one_is_discarded_and_then_there_is_nothing_to_redrive(ledger: Ledger, database_url: str) -> None:
@@ -47,7 +47,7 @@ async def test_one_is_discarded_and_then_there_is_nothing_to_redrive(ledger: Led
     discarded = await _dlq(database_url, "discard", str(task_id), "--reason", "called off", "--json")
     refused = await _dlq(database_url, "redrive", str(task_id), code=ExitCode.CONFLICT)
 
-    assert json.loads(discarded)["act"] == "discarded"
+    assert answer_of(discarded)["act"] == "discarded"
     last = (await ledger.store.read_stream(task_id))[-1]
     assert last.type == "task.discarded"
     assert last.actor.startswith("cli")
@@ -62,7 +62,7 @@ async def test_many_are_counted_first_and_then_redriven_by_the_scheduler(
 
     dry = await _dlq(database_url, "redrive", *filters, "--dry-run")
     before = [(await types_of(ledger, task_id))[-1] for task_id in tasks]
-    begun = json.loads(await _dlq(database_url, "redrive", *filters, "--rate", "2", "--json"))
+    begun = answer_of(await _dlq(database_url, "redrive", *filters, "--rate", "2", "--json"))
     await BulkChore(ledger).run_once(ledger.clock.now() + SECOND)
     progress = await _dlq(database_url, "progress", begun["bulk_id"])
 

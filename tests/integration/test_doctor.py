@@ -1,7 +1,6 @@
 """The doctor: says which invariant is broken and whose id breaks it, as text, as JSON and as a metric."""
 
 import asyncio
-import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +10,10 @@ import pytest
 
 from ledger.bootstrap import Ledger
 from ledger.doctor import CHECKS, examine
-from ledger.process import ExitCode
+from ledger.exit_codes import ExitCode
 from projections.projector import Projector
 from projections.shipped import SHIPPED
+from tests.integration.commands_given import answer_of
 from tests.integration.given import opened, submitted
 
 _ROOT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ async def test_gap_in_a_stream_ends_the_command_with_1_and_is_counted_and_named(
 
     assert code == ExitCode.FAILURE
     assert 'ledger_invariant_breaches{invariant="2",check="broken_streams"} 1' in metrics
-    assert [one["id"] for one in json.loads(answer)["findings"] if one["check"] == "broken_streams"] == [
+    assert [one["id"] for one in answer_of(answer)["findings"] if one["check"] == "broken_streams"] == [
         str(task_id)
     ]
 

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
 from api.cli import app
+from api.later import Later
 from ledger.settings import Settings, environment_name
 from ledger.telemetry import metrics_table
 from tests.integration.documents import DOCUMENTS, ROOT, commands_of, sections_of, text_of
@@ -79,13 +81,15 @@ def _is_ours(line: str) -> bool:
 @cache
 def _found(line: str) -> Found:
     words = shlex.split(line.replace("…", ""))[1:]
-    command, names = COMMANDS, []
+    command: Any = COMMANDS
+    names = []
     while words and (below := getattr(command, "commands", None)):
         several = words[0].split("|") if _SEVERAL.match(words[0]) else [words[0]]
         if any(name not in below for name in several):
             break
         names.append(several[0])
         command, words = below[several[0]], words[1:]
+        command = command.load() if isinstance(command, Later) else command
     options = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}
     return Found(" ".join(names), frozenset(options), tuple(words), is_group=hasattr(command, "commands"))
 

@@ -10,10 +10,11 @@ from typer.testing import CliRunner, Result
 
 from api.cli import app
 from ledger.bootstrap import Ledger
+from ledger.exit_codes import ExitCode
 from ledger.payloads.cipher import Cipher
 from ledger.payloads.orders import ErasureChore
-from ledger.process import ExitCode
 from tests.integration.api_given import UNKNOWN_ID
+from tests.integration.commands_given import answer_of
 from tests.integration.erasure_given import MARKER, SECRET, SETTINGS, ListeningBroker, ran
 from tests.integration.given import opened, submitted
 from tests.services.postgres import run_apart
@@ -46,7 +47,7 @@ def test_a_task_is_erased_once_and_what_it_held_is_gone(tasks: list[UUID], datab
 def test_a_tag_is_counted_ordered_and_looked_at(tasks: list[UUID], database_url: str) -> None:
     assert len(tasks) == 3
     dry = _run(database_url, "erase", "tag", "a", "--dry-run").stdout
-    ordered = json.loads(_run(database_url, "erase", "tag", "a", "--reason", "forget", "--json").stdout)
+    ordered = answer_of(_run(database_url, "erase", "tag", "a", "--reason", "forget", "--json").stdout)
     run_apart(_worked_off(database_url))
     shown = _run(database_url, "erasure", "show", ordered["erasure_id"]).stdout
     unknown = _run(database_url, "erasure", "show", UNKNOWN_ID)

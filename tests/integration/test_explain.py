@@ -1,7 +1,6 @@
 """GET /tasks/{id}/explain and `taskledger task explain` collect their facts from wherever a task may be stuck."""
 
 import asyncio
-import json
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
@@ -17,6 +16,7 @@ from ledger.broker.memory import MemoryBroker
 from ledger.queries import query
 from ledger.relay import Relay
 from tests.integration.api_given import UNKNOWN_ID, assert_problem, opened_api, submitted
+from tests.integration.commands_given import answer_of
 from tests.integration.given import CLIENT, caught_up, eventually, execute, fetch, started
 
 
@@ -131,7 +131,7 @@ async def test_the_command_says_what_the_api_says(client: httpx.AsyncClient, dat
     task_id = await submitted(client, delay_s=3600)
 
     words = (await _command(database_url, task_id))[1]
-    answer = json.loads((await _command(database_url, task_id, "--json"))[1])
+    answer = answer_of((await _command(database_url, task_id, "--json"))[1])
     unknown = (await _command(database_url, UNKNOWN_ID))[0]
 
     assert words.startswith(f"{task_id} PENDING\n  scheduled: It waits until ")

@@ -11,6 +11,7 @@ from api.cli import app
 from ledger.queues.settings import pause
 from ledger.store.records import Origin
 from tests.integration.api_given import UNKNOWN_ID
+from tests.integration.commands_given import answer_of, envelope_of
 from tests.integration.given import opened, started, submitted
 from tests.services.postgres import run_apart
 
@@ -21,7 +22,7 @@ def test_the_history_of_a_task_says_what_happened_by_whom_and_why(database_url: 
     task_id = run_apart(_cancelled_task(database_url, reason="called\noff"))
 
     words = _run(database_url, "task", "history", task_id)
-    shown = json.loads(_run(database_url, "task", "history", task_id, "--json").stdout)["events"]
+    shown = answer_of(_run(database_url, "task", "history", task_id, "--json").stdout)["events"]
 
     lines = [line.split("  ") for line in words.stdout.splitlines()]
     assert [line[2:] for line in lines] == [
@@ -41,9 +42,11 @@ def test_the_tail_is_the_last_events_or_all_after_a_position(database_url: str) 
     after = _run(database_url, "events", "tail", "--after", "1", "--json")
     none = _run(database_url, "events", "tail", "--actor", "nobody")
 
-    assert [json.loads(line)["position"] for line in last.stdout.splitlines()] == list(range(3, 13))
+    *events, _ = [json.loads(line) for line in last.stdout.splitlines()]
+    assert [event["position"] for event in events] == list(range(3, 13))
+    assert answer_of(last.stdout) == {"upto": 12}
     assert [line.split("  ")[0] for line in fewer.stdout.splitlines()] == ["11", "12"]
-    assert [json.loads(line)["position"] for line in after.stdout.splitlines()] == list(range(2, 13))
+    assert [json.loads(line).get("position") for line in after.stdout.splitlines()] == [*range(2, 13), None]
     assert (none.exit_code, none.stdout) == (0, "")
 
 
@@ -58,10 +61,11 @@ def test_a_followed_tail_goes_on_with_what_is_appended(database_url: str) -> Non
         run_apart(_submit(database_url, 2))
         following = [json.loads(process.stdout.readline()) for _ in range(2)]
         process.send_signal(2)
+        envelope = envelope_of(process.stdout.read().decode())
         code = process.wait(20)
 
     assert [event["position"] for event in (first, *following)] == [2, 3, 4]
-    assert code == 130
+    assert (code, envelope["exit_code"], envelope["error"]["code"]) == (130, 130, "interrupted")
 
 
 def test_an_export_goes_to_a_file_that_is_there_when_it_is_whole(database_url: str, tmp_path: Path) -> None:
@@ -71,7 +75,7 @@ def test_an_export_goes_to_a_file_that_is_there_when_it_is_whole(database_url: s
     receipt = _run(database_url, "events", "export", "--format", "csv", "--output", str(file), "--json")
     streamed = _run(database_url, "events", "export", "--after", "2")
 
-    assert json.loads(receipt.stdout) == {"archived": [], "events": 3, "position": 3, "output": str(file)}
+    assert answer_of(receipt.stdout) == {"archived": [], "events": 3, "position": 3, "output": str(file)}
     assert file.read_bytes().count(b"\r\n") == 4
     assert [path.name for path in tmp_path.iterdir()] == ["events.csv"]
     assert [json.loads(line)["position"] for line in streamed.stdout.splitlines()] == [3]
@@ -83,7 +87,7 @@ def test_an_audit_finds_what_people_did(database_url: str) -> None:
     run_apart(_pause(database_url))
 
     words = _run(database_url, "audit", "--actor", "boss", "--reason", "CALLED")
-    shown = json.loads(_run(database_url, "audit", "--json", "--limit", "2", "--order", "oldest").stdout)
+    shown = answer_of(_run(database_url, "audit", "--json", "--limit", "2", "--order", "oldest").stdout)
     queues = _run(database_url, "audit", "--source", "queue_changes")
     nothing = _run(database_url, "audit", "--task-id", UNKNOWN_ID)
 

@@ -1,14 +1,13 @@
 """`taskledger keys …`: keys are shown once, listed without their secrets, rotated and revoked."""
 
-import json
-
 from typer.testing import CliRunner, Result
 
-from api.key_commands import app
+from api.cli import app
+from tests.integration.commands_given import answer_of
 
 
 def _run(database_url: str, *words: str) -> Result:
-    return CliRunner().invoke(app, list(words), env={"DATABASE_URL": database_url})
+    return CliRunner().invoke(app, ["keys", *words], env={"DATABASE_URL": database_url})
 
 
 def test_a_key_is_made_rotated_listed_and_revoked(database_url: str) -> None:
@@ -18,10 +17,10 @@ def test_a_key_is_made_rotated_listed_and_revoked(database_url: str) -> None:
     revoked = _run(database_url, "revoke", "shop", "--reason", "gone")
     after = _run(database_url, "list")
 
-    token, new = made.stdout.strip(), json.loads(rotated.stdout)["key"]
+    token, new = made.stdout.strip(), answer_of(rotated.stdout)["key"]
     assert token.startswith("tl_")
     assert token != new
-    [key] = json.loads(listed.stdout)["keys"]
+    [key] = answer_of(listed.stdout)["keys"]
     assert (key["name"], key["scopes"], key["rate_max"], key["state"]) == ("shop", ["read", "submit"], 5, "good")
     assert token not in listed.stdout
     assert revoked.exit_code == 0

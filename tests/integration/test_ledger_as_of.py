@@ -1,7 +1,6 @@
 """The whole ledger as of a moment, and between two: counts, lists and moves, over HTTP and on a terminal."""
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,13 +15,14 @@ from api.cli import app
 from api.json_response import timestamp
 from ledger.bootstrap import Ledger
 from ledger.codec import encode_pending
-from ledger.process import ExitCode
+from ledger.exit_codes import ExitCode
 from ledger.specification import TaskSpecification
 from ledger.store.records import NewEvent
 from ledger.task import Task
 from projections.generation import make_missing_live
 from projections.status_counts import STATUS_COUNTS
 from tests.integration.api_given import assert_problem, opened_api
+from tests.integration.commands_given import answer_of
 from tests.integration.given import CLIENT, caught_up, execute, fetch, started, submitted
 
 LEAST = timedelta(microseconds=1)
@@ -218,10 +218,10 @@ async def test_a_terminal_shows_the_past_as_the_api_answers_it(
 
     assert f"as of {until}\n" in counts
     assert "queue  default              1 RUNNING\n" in counts
-    assert json.loads(counts_json) == await _get(client, f"/ledger?as_of={until}")
+    assert answer_of(counts_json) == await _get(client, f"/ledger?as_of={until}")
     assert "PENDING    1 → 0\nRUNNING    0 → 1\n" in moves
     assert "1 PENDING → RUNNING\n" in moves
-    assert json.loads(moves_json) == await _get(client, f"/ledger/diff?from={since}&to={until}")
+    assert answer_of(moves_json) == await _get(client, f"/ledger/diff?from={since}&to={until}")
     assert "as_of must be an RFC 3339 time with its offset" in refused
 
 

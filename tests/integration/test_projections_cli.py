@@ -1,7 +1,6 @@
 """The commands of the read models say what is so, and their exit codes do too."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from typer.testing import CliRunner, Result
 from projections.cli import app
 from projections.shipped import SHIPPED
 from projections.task_status import TASK_STATUS
+from tests.integration.commands_given import answer_of
 from tests.integration.given import caught_up, eventually, execute, fetch, opened, submitted
 from tests.integration.projections_given import kinds_in
 from tests.services.postgres import run_apart
@@ -65,7 +65,7 @@ def test_verify_names_what_differs_and_fails(database_url: str) -> None:
 def test_unknown_projection_is_refused_with_a_sentence(database_url: str) -> None:
     result = _run("rebuild", "tusk_status", database_url)
 
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert result.stderr == f"taskledger: no projection 'tusk_status'; there are: {NAMES}\n"
 
 
@@ -105,9 +105,9 @@ def test_projections_of_an_app_are_listed_folded_and_told_as_json(
     unknown = CliRunner().invoke(app, ["projections", "list", "--app", "no_such_app"])
 
     assert rebuilt.exit_code == 0, rebuilt.output
-    assert json.loads(listed.stdout)[-1] == {"name": "kinds", "version": 1, "tables": ["kinds"]}
-    assert [(one["name"], one["position"]) for one in json.loads(told.stdout)][-1] == ("kinds", 2)
-    assert json.loads(verified.stdout) == {"name": "kinds", "equal": True, "differences": []}
+    assert answer_of(listed.stdout)[-1] == {"name": "kinds", "version": 1, "tables": ["kinds"]}
+    assert [(one["name"], one["position"]) for one in answer_of(told.stdout)][-1] == ("kinds", 2)
+    assert answer_of(verified.stdout) == {"name": "kinds", "equal": True, "differences": []}
     assert (unknown.exit_code, "the app 'no_such_app' (--app, LEDGER_APPS)" in unknown.stderr) == (2, True)
 
 

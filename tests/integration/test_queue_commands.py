@@ -1,10 +1,9 @@
 """`taskledger queues …`: an operator sets, pauses and drains queues, and the exit codes tell how it went."""
 
-import json
-
 from typer.testing import CliRunner, Result
 
-from api.queue_commands import app
+from api.cli import app
+from tests.integration.commands_given import answer_of
 from tests.integration.given import opened, started, submitted
 from tests.services.postgres import run_apart
 
@@ -21,7 +20,7 @@ def test_what_is_set_is_printed_recorded_and_taken_away(database_url: str) -> No
         "  concurrency_max: 3\n"
         '  weights: {"acme":2.0}\n'
     )
-    assert json.loads(shown.stdout)["settings"]["weights"] == {"acme": 2}
+    assert answer_of(shown.stdout)["settings"]["weights"] == {"acme": 2}
     assert "concurrency_max" not in reset.stdout
     newest, oldest = changes.stdout.splitlines()
     assert newest.endswith(" reset")
@@ -33,14 +32,14 @@ def test_a_queue_is_paused_and_resumed(database_url: str) -> None:
     paused = _run(database_url, "pause", "mail", "--reason", "deploy")
     listed = _run(database_url, "list")
     resumed = _run(database_url, "resume", "mail", "--json")
-    history = json.loads(_run(database_url, "changes", "mail", "--json").stdout)["changes"]
+    history = answer_of(_run(database_url, "changes", "mail", "--json").stdout)["changes"]
 
     assert paused.stdout.startswith("mail: paused (paused since ")
     assert listed.stdout.split() == [
         "mail", "paused,", "0", "ready,", "0", "waiting,", "0", "held", "back,", "0", "running,", "0", "live",
         "workers",
     ]  # fmt: skip
-    assert json.loads(resumed.stdout)["state"] == "open"
+    assert answer_of(resumed.stdout)["state"] == "open"
     assert [(one["change"], one["reason"]) for one in history] == [("resumed", ""), ("paused", "deploy")]
 
 
@@ -56,7 +55,7 @@ def test_draining_a_queue_whose_task_runs_on_ends_in_time(database_url: str) -> 
     at_once = _run(database_url, "drain", "mail", "--json")
     waited = _run(database_url, "drain", "mail", "--wait", "--timeout", "0.1")
 
-    assert (at_once.exit_code, json.loads(at_once.stdout)["state"]) == (0, "draining")
+    assert (at_once.exit_code, answer_of(at_once.stdout)["state"]) == (0, "draining")
     assert (waited.exit_code, waited.stderr) == (6, "taskledger: the queue mail is draining after 0.1 s\n")
 
 
@@ -77,7 +76,7 @@ def test_what_is_not_valid_is_told_and_ends_with_the_code_of_usage(database_url:
 
 
 def _run(database_url: str, *arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--database-url", database_url])
+    return CliRunner().invoke(app, ["queues", *arguments, "--database-url", database_url])
 
 
 async def _start_a_task(database_url: str) -> None:

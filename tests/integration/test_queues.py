@@ -1,7 +1,6 @@
 """GET /queues and `taskledger queues list` count what is unfinished in each queue, and who serves it."""
 
 import asyncio
-import json
 import sys
 from asyncio.subprocess import PIPE
 from datetime import timedelta
@@ -13,6 +12,7 @@ from uuid_utils.compat import uuid7
 from ledger.bootstrap import Ledger
 from ledger.queries import query
 from tests.integration.api_given import submitted
+from tests.integration.commands_given import answer_of
 from tests.integration.given import caught_up, execute, fetch, started
 
 
@@ -58,7 +58,7 @@ async def test_the_command_says_what_the_api_says(
     await caught_up(ledger)
 
     words = await _command(database_url)
-    answer = json.loads(await _command(database_url, "--json"))
+    answer = answer_of(await _command(database_url, "--json"))
 
     assert " ".join(words.split()) == "mail 1 ready, 0 waiting, 0 held back, 0 running, 0 live workers"
     assert answer == (await client.get("/queues")).json()

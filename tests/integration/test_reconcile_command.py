@@ -1,7 +1,6 @@
 """`taskledger reconcile` says which messages are lost, and releases their tasks unless it is a dry run."""
 
 import asyncio
-import json
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ import pytest
 from ledger.bootstrap import Ledger
 from ledger.broker.memory import MemoryBroker
 from ledger.relay import Relay
+from tests.integration.commands_given import answer_of
 from tests.integration.given import caught_up, execute, opened, started, submitted, types_of
 
 LONG = timedelta(minutes=10)
@@ -38,9 +38,9 @@ async def test_a_dry_run_names_the_lost_task_and_changes_nothing(ledger: Ledger,
 async def test_the_lost_task_is_released_once(ledger: Ledger, database_url: str) -> None:
     lost = await _lost_task(ledger)
 
-    first = json.loads(await _reconcile(database_url, "--json"))
+    first = answer_of(await _reconcile(database_url, "--json"))
     await caught_up(ledger)
-    again = json.loads(await _reconcile(database_url, "--json"))
+    again = answer_of(await _reconcile(database_url, "--json"))
 
     assert (first["dry_run"], first["found"], first["released"]) == (False, 1, 1)
     (task,) = first["tasks"]
@@ -56,7 +56,7 @@ async def test_all_that_is_ready_is_counted_first_and_then_released(ledger: Ledg
     await Relay(ledger, MemoryBroker()).run_once()
     await caught_up(ledger)
 
-    dry = json.loads(await _reconcile(database_url, "--all-ready", "--dry-run", "--json"))
+    dry = answer_of(await _reconcile(database_url, "--all-ready", "--dry-run", "--json"))
     before = [await types_of(ledger, task_id) for task_id in ready]
     real = await _reconcile(database_url, "--all-ready")
 

@@ -1,17 +1,17 @@
 """`taskledger schedules` does what the API does, in lines or as JSON, and its exit codes say what went wrong."""
 
 import asyncio
-import json
 import os
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
-from ledger.process import ExitCode
+from ledger.exit_codes import ExitCode
+from tests.integration.commands_given import answer_of
 
 
 async def test_a_schedule_lives_on_the_command_line(database_url: str) -> None:
-    made = json.loads(
+    made = answer_of(
         await _command(
             database_url, "set", "nightly", "--cron", "30 2 * * *", "--time-zone", "Europe/Berlin", "--kind",
             "report", "--input", '{"of": 1}', "--priority", "7", "--tag", "a", "--tag", "b", "--overlap", "skip",
@@ -36,7 +36,7 @@ async def test_a_schedule_lives_on_the_command_line(database_url: str) -> None:
     assert "fired_by_hand " in shown
     assert changes.count(" by cli:") == 4
     assert ": maintenance\n" in changes
-    assert [one["name"] for one in json.loads(listed)["schedules"]] == ["nightly"]
+    assert [one["name"] for one in answer_of(listed)["schedules"]] == ["nightly"]
     assert removed == "removed nightly\n"
 
 
@@ -44,6 +44,7 @@ async def test_what_an_app_declares_is_applied_and_a_pause_outlives_it(database_
     source = """
 from worker.registry import task_handler
 from worker.scheduled import scheduled
+from tests.integration.commands_given import answer_of
 
 @scheduled("0 {hour} * * *")
 @task_handler("report.daily")
@@ -54,7 +55,7 @@ def report(value): return value
 
     first = await _command(database_url, "apply", "--app", "app_of_may", folder=tmp_path)
     await _command(database_url, "pause", "report-daily")
-    second = json.loads(await _command(database_url, "apply", "--app", "app_of_june", "--json", folder=tmp_path))
+    second = answer_of(await _command(database_url, "apply", "--app", "app_of_june", "--json", folder=tmp_path))
 
     assert first.startswith("report-daily         0 2 * * * ")
     assert [(one["cron"], one["paused"]) for one in second["schedules"]] == [("0 9 * * *", True)]

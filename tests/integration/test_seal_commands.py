@@ -1,14 +1,14 @@
 """`taskledger verify`, `evidence` and `seals export` say what is proven, and their exit codes do too."""
 
-import json
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from ledger.seals.cli import app
+from api.cli import app
 from tests.integration.api_given import UNKNOWN_ID
+from tests.integration.commands_given import answer_of
 from tests.integration.given import opened, submitted
 from tests.integration.seals_given import sealed_ledger, tampered
 from tests.services.postgres import run_apart
@@ -28,7 +28,7 @@ def test_a_sound_ledger_is_proven_and_what_is_not_sealed_is_said(task_id: UUID, 
     assert (result.exit_code, result.stdout) == (
         0, "12 events in 3 seals proven, up to position 12; 1 event after that not sealed yet\n",
     )  # fmt: skip
-    assert json.loads(as_json.stdout) == {
+    assert answer_of(as_json.stdout) == {
         "proven": True, "seals": 1, "events": 4, "erased": 0, "upto": 12, "unsealed": 1, "archived": 0,
         "unverified": [], "difference": None,
     }  # fmt: skip
@@ -38,11 +38,11 @@ def test_a_change_is_named_and_ends_with_1(task_id: UUID, database_url: str) -> 
     run_apart(_tampered(database_url, "UPDATE ledger.events SET actor = 'x' WHERE position = 11"))
 
     result = _run("verify", "--database-url", database_url)
-    as_json = json.loads(_run("verify", "--json", "--database-url", database_url).stdout)
+    as_json = answer_of(_run("verify", "--json", "--database-url", database_url).stdout)
 
     assert result.exit_code == 1
     assert result.stdout == f"position 11 ({task_id}:2) was changed after it was sealed (seal 3)\n"
-    assert result.stderr == "not proven; before that: 8 events in 2 seals proven, up to position 8\n"
+    assert result.stderr == "taskledger: not proven; before that: 8 events in 2 seals proven, up to position 8\n"
     assert (as_json["proven"], as_json["difference"]["kind"], as_json["difference"]["position"]) == (
         False, "changed", 11,
     )  # fmt: skip

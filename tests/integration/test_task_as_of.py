@@ -1,7 +1,6 @@
 """A task as of a moment or a version: what its stream said by then, over HTTP and on a terminal."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,11 +12,12 @@ from typer.testing import CliRunner
 from api.cli import app
 from api.json_response import timestamp
 from ledger.bootstrap import Ledger
-from ledger.process import ExitCode
+from ledger.exit_codes import ExitCode
 from ledger.store.records import Origin, RecordedEvent, StaleWrite
 from ledger.task import Task
 from ledger.task_words import Cause, TaskError
 from tests.integration.api_given import UNKNOWN_ID, assert_problem
+from tests.integration.commands_given import answer_of
 from tests.integration.given import caught_up, started, submitted
 
 LEAST = timedelta(microseconds=1)
@@ -154,7 +154,7 @@ async def test_a_terminal_shows_what_the_api_answers(
     refused = await _task(database_url, "show", str(task_id), "--version", "9", code=ExitCode.USAGE)
 
     assert "status            RUNNING\n" in words
-    assert json.loads(by_version) == await _shown(client, task_id, "as_of_version=2")
+    assert answer_of(by_version) == await _shown(client, task_id, "as_of_version=2")
     assert "status            PENDING → RUNNING\n" in diff
     assert "as_of_version must be at most 3" in refused
 

@@ -1,6 +1,5 @@
 """`taskledger task list|retry|cancel`, `bulk-acts`: an operator acts upon a task, or upon what a filter finds."""
 
-import json
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -9,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from api.cli import app
 from tests.integration.api_given import UNKNOWN_ID
+from tests.integration.commands_given import answer_of
 from tests.integration.dead_letters_given import failed
 from tests.integration.given import caught_up, opened, submitted
 from tests.services.postgres import run_apart
@@ -25,9 +25,9 @@ def test_tasks_are_listed_by_the_filters_of_the_api(database_url: str) -> None:
 
     assert [line.split()[0] for line in words] == [str(second), str(first)]
     assert words[1].split()[2:] == ["PENDING", "mail", "default"]
-    assert [task["task_id"] for task in json.loads(dead.stdout)["tasks"]] == [str(second)]
+    assert [task["task_id"] for task in answer_of(dead.stdout)["tasks"]] == [str(second)]
     assert one[1] == "… and more: the newest 1 are shown"
-    assert json.loads(none.stdout) == {"tasks": [], "has_more": False}
+    assert answer_of(none.stdout) == {"tasks": [], "has_more": False}
     assert then.stdout == "no tasks\n"
 
 
@@ -43,7 +43,7 @@ def test_tasks_are_retried_and_cancelled_by_their_ids_and_a_refusal_does_not_sto
     assert (retried.exit_code, retried.stdout) == (5, f"{dead} PENDING\n")
     assert retried.stderr.startswith(f"taskledger: {pending}: ")
     assert "Task not found" in retried.stderr
-    assert (cancelled.exit_code, [one["status"] for one in json.loads(cancelled.stdout)["tasks"]]) == (
+    assert (cancelled.exit_code, [one["status"] for one in answer_of(cancelled.stdout)["tasks"]]) == (
         0, ["CANCELLED", "CANCELLED"],
     )  # fmt: skip
     assert again.exit_code == 5
@@ -53,7 +53,7 @@ def test_what_a_filter_finds_is_counted_recorded_shown_and_called_off(database_u
     run_apart(_given(database_url, pending=2, dead=1))
 
     dry = _run(database_url, "task", "cancel", "--queue", "mail", "--dry-run")
-    begun = json.loads(_run(database_url, "task", "cancel", "--queue", "mail", "--rate", "5", "--json").stdout)
+    begun = answer_of(_run(database_url, "task", "cancel", "--queue", "mail", "--rate", "5", "--json").stdout)
     words = _run(database_url, "task", "retry", "--all", "--error-type", "ValueError").stdout
     listed = _run(database_url, "bulk-acts", "list", "--subject", "tasks").stdout.splitlines()
     shown = _run(database_url, "bulk-acts", "show", begun["bulk_id"])
@@ -64,7 +64,7 @@ def test_what_a_filter_finds_is_counted_recorded_shown_and_called_off(database_u
     assert words.startswith("1 found, to be retried by the scheduler, at most 50 a second: ")
     assert [line.split()[0] for line in listed] == [words.split()[-1], begun["bulk_id"]]
     assert shown.stdout == "running: 0 cancelled, 0 skipped, 2 found\n"
-    assert json.loads(called_off.stdout)["state"] == "cancelled"
+    assert answer_of(called_off.stdout)["state"] == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_status_to_which_the_act_cannot_be_done_and_a_body_that_is_not_valid_a
 def test_a_submit_prints_json_where_asked_to(database_url: str) -> None:
     submit = _run(database_url, "submit", "--input", "hello", "--json")
 
-    printed = json.loads(submit.stdout)
+    printed = answer_of(submit.stdout)
     assert UUID(printed["task_id"])
     assert printed["existing"] is False
 

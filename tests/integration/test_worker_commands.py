@@ -1,11 +1,11 @@
 """`taskledger workers …`: an operator lists, drains and resumes workers, and the exit codes tell how it went."""
 
-import json
 from uuid import UUID, uuid4
 
 from typer.testing import CliRunner, Result
 
-from api.worker_commands import app
+from api.cli import app
+from tests.integration.commands_given import answer_of
 from tests.integration.given import opened
 from tests.services.postgres import run_apart
 from worker.roster import Member, PostgresRoster
@@ -23,7 +23,7 @@ def test_a_worker_is_listed_drained_and_resumed(database_url: str) -> None:
     changes = _run(database_url, "changes", str(worker_id)).stdout.splitlines()
 
     assert listed.stdout == f"{worker_id}  alive     0/4 running  mail  crunch-7\n"
-    assert json.loads(drained.stdout)["state"] == "draining"
+    assert answer_of(drained.stdout)["state"] == "draining"
     late = f"taskledger: the worker {worker_id} is not drained after 0.1 s\n"
     assert (waited.exit_code, waited.stderr) == (6, late)
     assert (at_rest.exit_code, at_rest.stdout.splitlines()[0]) == (0, f"{worker_id}: draining, drained")
@@ -48,11 +48,11 @@ def test_what_is_not_there_or_not_valid_is_told_with_the_code_for_it(database_ur
             result.stderr
         )
     assert _run(database_url, "list").stdout == "no workers\n"
-    assert json.loads(_run(database_url, "list", "--json").stdout) == {"workers": [], "has_more": False}
+    assert answer_of(_run(database_url, "list", "--json").stdout) == {"workers": [], "has_more": False}
 
 
 def _run(database_url: str, *arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--database-url", database_url])
+    return CliRunner().invoke(app, ["workers", *arguments, "--database-url", database_url])
 
 
 async def _enrolled(database_url: str, worker_id: UUID | None = None, *, takes: bool = True) -> UUID:

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from api.dlq_commands import app
-from ledger.process import ExitCode
+from ledger.exit_codes import ExitCode
 
 ID = "01a20cad-7423-7578-abdd-be0ca3bcb83a"
 

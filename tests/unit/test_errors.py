@@ -1,10 +1,12 @@
 """The errors: each writes its own sentence, keeps its facts, and is one of ours."""
 
+from collections.abc import Iterator
 from inspect import signature
 from uuid import UUID
 
 import pytest
 
+from api.errors import FailureGroupNotFoundError
 from ledger import errors
 from ledger.errors import (
     ApiKeyNotFoundError,
@@ -23,6 +25,7 @@ from ledger.errors import (
     LeadershipLostError,
     LedgerError,
     MalformedMessageError,
+    NotFoundError,
     PayloadKeyMissingError,
     PayloadSealError,
     ScheduleNotFoundError,
@@ -35,6 +38,9 @@ from ledger.errors import (
     UnknownEventTypeError,
     WrongExpectedVersionError,
 )
+from ledger.webhooks.errors import WebhookNotFoundError
+from ledger.workers.errors import WorkerNotFoundError
+from projections.errors import ProjectionNotFoundError
 
 ID = UUID("01a20cad-7423-7578-abdd-be0ca3bcb83a")
 
@@ -137,6 +143,21 @@ def test_every_error_is_one_of_ours_and_is_called_one() -> None:
 
     assert all(issubclass(error, LedgerError) and error.__name__.endswith("Error") for error in found)
     assert {type(error) for error, _ in SENTENCES} == {error for error in found if "__init__" in vars(error)}
+
+
+def test_what_is_not_there_is_told_alike_by_every_command() -> None:
+    absent = {error for error in _below(LedgerError) if error.__name__.endswith("NotFoundError")}
+
+    assert absent > {ProjectionNotFoundError, FailureGroupNotFoundError, WebhookNotFoundError, WorkerNotFoundError}
+    assert {error for error in absent if not issubclass(error, NotFoundError)} == {
+        HandlerNotFoundError
+    }  # a worker's
+
+
+def _below(error: type[LedgerError]) -> Iterator[type[LedgerError]]:
+    for one in error.__subclasses__():
+        yield one
+        yield from _below(one)
 
 
 def test_value_that_is_long_is_cut_in_the_sentence_and_kept_whole_in_the_facts() -> None:
