@@ -6,13 +6,12 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from typer.main import get_command
 
-from api.cli import app
 from ledger.broker.port import Band
 from ledger.broker.topology import work_queue
 from ledger.settings import Settings, environment_name
 from ledger.telemetry import METRICS, Role
+from tests.services.command_names import every_command, options_of
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "OPERATIONS.md").read_text("utf-8")
@@ -83,9 +82,8 @@ def test_no_runbook_is_without_its_alert() -> None:
 
 def test_the_worker_of_the_deployment_is_one() -> None:
     command, *options = WORKER["args"]
-    known = {option for one in get_command(app).commands[command].params for option in one.opts}  # type: ignore[attr-defined]  # the app is a group
 
-    assert {option for option in options if option.startswith("--")} <= known
+    assert {option for option in options if option.startswith("--")} <= options_of(every_command()[command])
     assert set(ENVIRONMENT) <= {environment_name(field) for field in Settings.model_fields}
     assert WORKER["livenessProbe"]["httpGet"]["path"] == "/health"
     assert str(WORKER["ports"][0]["containerPort"]) == ENVIRONMENT["LEDGER_METRICS_PORT"]
