@@ -31,6 +31,10 @@ def _print_relay(relay: RelayStatus) -> None:
         typer.echo("standby  nobody")
     typer.echo(f"position {relay.checkpoint} of {relay.horizon}")
     typer.echo(f"lag      {relay.lag_events} events, {relay.lag_seconds:.1f} s")
+    for shard in relay.shards if len(relay.shards) > 1 else ():
+        leader = "nobody" if shard.leader is None else _named(shard.leader)
+        lag = f"{shard.lag_events} events, {shard.lag_seconds:.1f} s"
+        typer.echo(f"shard {shard.shard:<2} position {shard.checkpoint}, lag {lag}, led by {leader}")
 
 
 def _print_broker(broker: BrokerStatus) -> None:

@@ -17,16 +17,30 @@ class CandidateShown(BaseModel):
     since: datetime | None = Field(description="When its session began: it leads or waits since then, or later.")
 
 
-class RelayPosition(BaseModel):
-    """How far publishing has come."""
+class ShardShown(BaseModel):
+    """How far publishing has come in one of the shards that the log is divided into (LEDGER_RELAY_SHARDS)."""
 
-    leader: CandidateShown | None = Field(description="Null while nobody publishes.")
-    standbys: list[CandidateShown] = Field(description="Relays that wait for the lead.")
+    shard: int = Field(description="Its number, from 0 on.")
+    leader: CandidateShown | None = Field(description="Null while nobody publishes it.")
+    checkpoint: int = Field(description="The position up to which everything of its tasks is published.")
+    checkpoint_at: datetime | None
+    lag_events: int = Field(description="How many events of its tasks are not published, as far as counted.")
+    lag_seconds: float = Field(description="For how long the oldest of these has been in the log.")
+
+
+class RelayPosition(BaseModel):
+    """How far publishing has come, as a whole and by shards."""
+
+    leader: CandidateShown | None = Field(
+        description="Who publishes the shard that is furthest behind; null while nobody publishes one of them."
+    )
+    standbys: list[CandidateShown] = Field(description="Relays that lead nothing and wait for a lead.")
     checkpoint: int = Field(description="The position up to which everything is published.")
     checkpoint_at: datetime | None
     horizon: int = Field(description="The position up to which the log is complete for ever.")
     lag_events: int = Field(description=f"How many events are not published; counted up to {LAG_COUNTED_MAX}.")
     lag_seconds: float = Field(description="For how long the oldest of these has been in the log.")
+    shards: list[ShardShown]
 
 
 class QueueDepthShown(BaseModel):

@@ -7,6 +7,7 @@ RABBITMQ_URL a broker in memory. What the memory broker forgets at a stop, the r
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import structlog
 import typer
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.exposure import access_of
 from api.server import serve
-from ledger.bootstrap import EMBEDDED_HOME, Ledger, open_broker_when_ready, open_ledger
+from ledger.bootstrap import EMBEDDED_HOME, Ledger, open_broker, open_broker_when_ready, open_ledger
 from ledger.broker.memory import MemoryBroker
 from ledger.broker.port import Broker
 from ledger.dead_letters.collector import Collector
@@ -24,6 +25,7 @@ from ledger.migrate import migrate
 from ledger.process import running_until
 from ledger.reconciler import Reconciler
 from ledger.relay import Relay
+from ledger.relay_share import OpenBroker
 from ledger.roles import start_up
 from ledger.scheduler import Scheduler
 from ledger.settings import Settings, load_settings, masked_url
@@ -71,7 +73,7 @@ async def _run_roles(ledger: Ledger, broker: Broker, stop: asyncio.Event, lines:
     worker = Worker(ledger, broker, registry, instruments=ledger.instruments)
     derived = asyncio.Event()
     roles = (
-        Relay(ledger, broker).run(),
+        Relay(ledger, broker, _another(broker, settings)).run(),
         Collector(ledger, broker).run(),
         Projector(ledger, catalogue.projections).run(),
         Conductor(ledger, catalogue).run(),
@@ -88,6 +90,10 @@ async def _run_roles(ledger: Ledger, broker: Broker, stop: asyncio.Event, lines:
             )
             await worker.stop()
         derived.set()
+
+
+def _another(broker: Broker, settings: Settings) -> OpenBroker | None:
+    return None if isinstance(broker, MemoryBroker) else partial(open_broker, settings)
 
 
 async def _recover(ledger: Ledger, *, is_alone: bool) -> None:

@@ -16,7 +16,7 @@ from ledger.errors import LeadershipLostError
 from ledger.queries import query
 from ledger.store.connection import Database, translated
 
-_STANDBY_SECONDS = 0.5
+STANDBY_SECONDS = 0.5
 _SESSION_NAME_CHARS_MAX = 63  # the database keeps no more
 
 Work = Callable[[asyncpg.Connection], Coroutine[None, None, None]]
@@ -30,18 +30,20 @@ async def while_leading(database: Database, role: str, work: Work) -> None:
         StoreUnavailableError: the database is out of reach.
     """
     async with database.dedicated() as connection:
-        await _prepare(connection, role)
-        while not await _try_lead(connection, role):  # noqa: ASYNC110 - the lock is the database's
-            await asyncio.sleep(_STANDBY_SECONDS)
-        await together(work(connection), _until_lost(connection, role))
+        await prepare_session(connection, role)
+        await stand_for(connection, role)
+        while not await try_lead(connection, role):  # noqa: ASYNC110 - the lock is the database's
+            await asyncio.sleep(STANDBY_SECONDS)
+        await together(work(connection), until_lost(connection, role))
 
 
 @asynccontextmanager
 async def leading(database: Database, role: str) -> AsyncIterator[asyncpg.Connection | None]:
     """Take the lead of a role for the body, if it is free: yields the connection that holds it, else None."""
     async with database.dedicated() as connection:
-        await _prepare(connection, role)
-        yield connection if await _try_lead(connection, role) else None
+        await prepare_session(connection, role)
+        await stand_for(connection, role)
+        yield connection if await try_lead(connection, role) else None
 
 
 async def together(*loops: Awaitable[None]) -> None:
@@ -55,17 +57,24 @@ async def together(*loops: Awaitable[None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _prepare(connection: asyncpg.Connection, role: str) -> None:
+async def prepare_session(connection: asyncpg.Connection, role: str) -> None:
+    """Name the session of a leader, or of one that would be it, and have the database notice when it vanishes."""
     session = f"task-ledger {role} {socket.gethostname()}:{os.getpid()}"
     await connection.execute(query("prepare_leader_session"), session[:_SESSION_NAME_CHARS_MAX])
+
+
+async def stand_for(connection: asyncpg.Connection, role: str) -> None:
+    """Say, for as long as the session lasts, that it leads a role or would."""
     await connection.execute(query("stand_for_lead"), role)
 
 
-async def _try_lead(connection: asyncpg.Connection, role: str) -> bool:
+async def try_lead(connection: asyncpg.Connection, role: str) -> bool:
+    """Take the lead of a role for the session, if it is free; return whether it was."""
     return bool(await connection.fetchval(query("try_lead"), role))
 
 
-async def _until_lost(connection: asyncpg.Connection, role: str) -> None:
+async def until_lost(connection: asyncpg.Connection, role: str) -> None:
+    """Wait for the session to end, then raise LeadershipLostError."""
     lost = asyncio.Event()
     connection.add_termination_listener(lambda _connection: lost.set())
     if connection.is_closed():

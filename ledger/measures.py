@@ -5,6 +5,7 @@ and have to be imported first. Everything here is for the event loop's thread.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class Measures:
     _gauges: dict[Metric, dict[Labels, float]] = field(default_factory=dict)
     _reads: dict[Metric, Read] = field(default_factory=dict)
     _names: dict[str, set[str]] = field(default_factory=dict)
+    _leads: Counter[str] = field(default_factory=Counter)
 
     def count(self, metric: Metric, *labels: str, by: float = 1) -> None:
         """Add to a counter."""
@@ -91,12 +93,14 @@ class Measures:
 
     @contextmanager
     def leading(self, role: str) -> Iterator[None]:
-        """Tell that this process leads the role while the body runs."""
+        """Tell that this process leads the role, or a shard of it, while the body runs."""
+        self._leads[role] += 1
         self.set(LEADER, 1, role)
         try:
             yield
         finally:
-            self.set(LEADER, 0, role)
+            self._leads[role] -= 1
+            self.set(LEADER, float(self._leads[role] > 0), role)
 
     def read_from(self, metric: Metric, read: Read) -> None:
         """Have a gauge read at each scrape."""

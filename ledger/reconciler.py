@@ -12,9 +12,10 @@ work queue (one per task queue and priority band) hands out its messages in the 
   as soon as the probe comes back.
 
 Both are asked only of tasks that are ready for longer than the bound and that the relay has published; a probe is
-sent only where a live worker serves the queue. A release makes a task ready anew: it becomes suspect again only
-when it is overtaken once more, at least a bound later. A release too many costs one message that no worker may
-start; it cannot run a task twice.
+sent only where a live worker serves the queue. Shards of the relay publish beside each other: where one lags
+behind another by more than the bound, what it publishes late looks overtaken, and is released once too often. A
+release makes a task ready anew: it becomes suspect again only when it is overtaken once more, at least a bound
+later. A release too many costs one message that no worker may start; it cannot run a task twice.
 """
 
 import time
@@ -135,7 +136,7 @@ class Reconciler:
         return len({row["task_id"] for page in pages async for rows in page for row in rows})
 
     async def _published(self) -> int:
-        checkpoint = await fetch_rows(self._ledger.database, "read_checkpoint", "relay")
+        checkpoint = await fetch_rows(self._ledger.database, "reader_position", "relay")
         return checkpoint[0]["position"] if checkpoint else 0
 
     async def _pages(self, name: str, published: int) -> AsyncIterator[Sequence[asyncpg.Record]]:

@@ -1,68 +1,76 @@
-"""The relay: reads the log after its checkpoint and publishes each event to the broker.
+"""The relay: publishes the log to the broker, alone or as one of several that share its shards.
 
-    log ── read ──▶ batch ── encode ──▶ publish ──▶ confirmed prefix ──▶ checkpoint (compare and set)
-             ▲                                              │
-             └──── the next batch is read meanwhile ◀───────┘
-
-One relay leads. The checkpoint is written after the confirms and on the connection that holds the lead, so a
-crash repeats events (consumers deduplicate by id) and never loses one, and a relay that lost its lead cannot
-move the checkpoint. An event that can never be published does not hold up all others (ledger.event_publisher).
+With one shard (LEDGER_RELAY_SHARDS) one relay leads and the others stand by. With more, every relay leads some of
+them (ledger.relay_share), each on a session and a broker connection of its own, so that several processes publish
+at the same time. How the log is divided is recorded in the ledger (ledger.relay_layout), how a shard is published
+stands in ledger.relay_shard.
 """
 
-import asyncio
-import time
-from bisect import bisect_left
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import asyncpg
-import structlog
 
 from ledger.bootstrap import Ledger
 from ledger.broker.port import Broker
-from ledger.checkpoint import Checkpoint
 from ledger.errors import ConfigurationError, LedgerError
-from ledger.event_publisher import EncodedBatch, EventPublisher
-from ledger.leader import leading, still_leads, while_leading
+from ledger.leader import leading, prepare_session, stand_for, together, until_lost, while_leading
 from ledger.outage import Outage
-from ledger.store.records import RecordedEvent
-from ledger.subscription import Subscription, subscribe
-from ledger.telemetry import CONFIRM_SECONDS, EVENTS_PUBLISHED, LEADER
+from ledger.relay_layout import (
+    ROLE,
+    lay_out,
+    lay_out_if_free,
+    roster_of,
+    shards_of,
+    take_shard,
+    tell_of_another_layout,
+)
+from ledger.relay_shard import ShardRelay
+from ledger.relay_share import OpenBroker, RelayShare
+from ledger.store.shard import WHOLE_LOG, LogShard
+from ledger.subscription import Subscription, subscribe, subscribe_each
+from ledger.telemetry import LEADER
 
-log = structlog.get_logger()
-
-ROLE = "relay"
-_PROBE_SECONDS = 5.0
-_FIRST_BATCH_SIZE = 100
-_BATCH_GROWTH = 4
-_BATCH_BYTES_MAX = 32 * 1024 * 1024
+__all__ = ["ROLE", "Relay"]
 
 
 class Relay:
-    """Publishes every event of the ledger at least once, in order within its task."""
+    """Publishes every event of the ledger at least once, in order within its task.
 
-    def __init__(self, ledger: Ledger, broker: Broker) -> None:
+    Args:
+        ledger: where the log is.
+        broker: where it is published.
+        open_broker: opens another connection to it for each shard; without it, all shards publish on `broker`.
+    """
+
+    def __init__(self, ledger: Ledger, broker: Broker, open_broker: OpenBroker | None = None) -> None:
+        settings = ledger.settings
         self._ledger = ledger
-        self._batch_size = min(_FIRST_BATCH_SIZE, ledger.settings.relay_batch_size_max)
-        self._publisher = EventPublisher(broker)
+        self._broker = broker
+        self._open_broker = open_broker or self._lend_broker
+        self._shards = shards_of(settings.relay_shards)
+        self._outage = Outage(ROLE, retry_seconds_max=settings.broker_retry_seconds_max)
+        self._whole = ShardRelay(ledger, broker, WHOLE_LOG, self._outage)
+        self._position = 0  # the last one known, for the log lines of an outage
+        self._poll_seconds = settings.poll_interval_seconds
         self._measures = ledger.instruments.measures
         self._measures.set(LEADER, 0, ROLE)
-        self._traces = ledger.instruments.traces
-        self._position = 0  # the last one known, for the log lines of an outage
-        self._outage = Outage(ROLE, retry_seconds_max=ledger.settings.broker_retry_seconds_max)
 
     async def run_once(self) -> int:
-        """Publish what is in the log now and return how many events that were; 0 while another relay leads."""
-        async with leading(self._ledger.database, ROLE) as connection, self._subscription() as subscription:
-            if connection is None:
-                return 0
-            return await self._drain(subscription, await Checkpoint.read(connection, ROLE))
+        """Publish what is in the log now and return how many events that were; not what another relay leads."""
+        async with self._subscribed() as subscription:
+            return sum([await self._publish_once(shard, subscription) for shard in self._shards])
 
     async def run(self) -> None:
-        """Publish for ever while this process leads, stand by while another does; outlives every outage."""
+        """Publish for ever while this process leads, stand by while others do; outlives every outage."""
         while True:
             try:
-                await while_leading(self._ledger.database, ROLE, self._lead)
+                if not self._outage.is_on:
+                    await tell_of_another_layout(self._ledger.database, len(self._shards))
+                if len(self._shards) == 1:
+                    await while_leading(self._ledger.database, ROLE, self._lead)
+                else:
+                    await self._share()
             except ConfigurationError:
                 raise
             except LedgerError as error:
@@ -70,79 +78,56 @@ class Relay:
                 await self._outage.wait(error, position=self._position)
 
     async def _lead(self, connection: asyncpg.Connection) -> None:
+        await lay_out(connection, 1)
         with self._measures.leading(ROLE):
-            await self._publish_all(connection)
+            try:
+                async with self._subscribed() as subscription:
+                    await self._whole.publish_all(connection, subscription)
+            finally:
+                self._position = self._whole.position
 
-    async def _publish_all(self, connection: asyncpg.Connection) -> None:
-        async with self._subscription() as subscription:
-            checkpoint = await Checkpoint.read(connection, ROLE)
-            if not self._outage.is_on:
-                log.info("relay.leading", position=checkpoint.position)
-            probe_at = time.monotonic() + _PROBE_SECONDS
-            while True:
-                await self._drain(subscription, checkpoint)
-                self._outage.end()
-                if time.monotonic() >= probe_at:
-                    await still_leads(connection)
-                    probe_at = time.monotonic() + _PROBE_SECONDS
-                await subscription.wait()
+    async def _share(self) -> None:
+        await self._broker.ping()  # who cannot publish does not stand: its share is left to the others
+        count = len(self._shards)
+        async with (
+            self._ledger.database.dedicated() as connection,
+            subscribe_each(self._ledger.store, count, poll_interval_seconds=self._poll_seconds) as subscriptions,
+        ):
+            await prepare_session(connection, ROLE)
+            await stand_for(connection, roster_of(count))
+            share = RelayShare(self._ledger, self._open_broker, subscriptions, self._outage)
+            try:
+                await together(share.run(connection), until_lost(connection, ROLE))
+            finally:
+                self._position = share.position
 
-    async def _drain(self, subscription: Subscription, checkpoint: Checkpoint) -> int:
-        published = 0
-        self._position = checkpoint.position
-        ahead = self._read_ahead(subscription, checkpoint.position)
-        try:
-            while (batch := await ahead).positions:
-                ahead = self._read_ahead(subscription, batch.positions[-1])
-                taken = await self._publish(batch)
-                await checkpoint.advance(batch.positions[taken - 1])
-                self._position = checkpoint.position
-                published += taken
-                if taken < len(batch.positions):
-                    await _drop(ahead)
-                    ahead = self._read_ahead(subscription, checkpoint.position)
-        finally:
-            await _drop(ahead)
-        return published
+    async def _publish_once(self, shard: LogShard, subscription: Subscription) -> int:
+        async with self._led(shard) as connection:
+            if connection is None:
+                return 0
+            if shard.count == 1:
+                return await self._whole.publish_now(connection, subscription)
+            relay = ShardRelay(self._ledger, self._broker, shard, self._outage)
+            return await relay.publish_now(connection, subscription)
 
-    async def _publish(self, batch: EncodedBatch) -> int:
-        began, began_ns = time.monotonic(), time.time_ns()
-        taken = await self._publisher.publish(batch)
-        self._measures.observe(CONFIRM_SECONDS, time.monotonic() - began)
-        self._measures.count(EVENTS_PUBLISHED, by=taken)
-        if self._traces is not None:
-            messages = bisect_left(batch.owners, taken)
-            self._traces.published(batch.messages[:messages], batch.traceparents[:messages], began_ns=began_ns)
-        return taken
+    @asynccontextmanager
+    async def _led(self, shard: LogShard) -> AsyncIterator[asyncpg.Connection | None]:
+        if shard.count == 1:
+            async with leading(self._ledger.database, ROLE) as connection:
+                if connection is not None:
+                    await lay_out(connection, 1)
+                yield connection
+            return
+        async with self._ledger.database.dedicated() as connection:
+            await prepare_session(connection, ROLE)
+            is_led = await take_shard(connection, shard) or (
+                await lay_out_if_free(connection, shard.count) and await take_shard(connection, shard)
+            )
+            yield connection if is_led else None
 
-    def _read_ahead(self, subscription: Subscription, position: int) -> "asyncio.Task[EncodedBatch]":
-        return asyncio.create_task(self._read(subscription, position))
+    def _subscribed(self) -> AbstractAsyncContextManager[Subscription]:
+        return subscribe(self._ledger.store, poll_interval_seconds=self._poll_seconds)
 
-    async def _read(self, subscription: Subscription, position: int) -> EncodedBatch:
-        # Encoded here and not where it is published: the broker confirms the batch before it meanwhile.
-        events = await subscription.read(after=position, limit=self._batch_size)
-        if events:
-            self._batch_size = next_batch_size(events, size_max=self._ledger.settings.relay_batch_size_max)
-        return await EncodedBatch.of(events)
-
-    def _subscription(self) -> AbstractAsyncContextManager[Subscription]:
-        seconds = self._ledger.settings.poll_interval_seconds
-        return subscribe(self._ledger.store, poll_interval_seconds=seconds)
-
-
-def next_batch_size(events: Sequence[RecordedEvent], *, size_max: int) -> int:
-    """Return how many events to read next, when these were the last.
-
-    An event may be a megabyte. So a relay begins with few, reads more while they are small, and a backlog of large
-    ones cannot fill its memory, nor do so again each time that it is started again.
-    """
-    mean_bytes = sum(len(event.data) for event in events) // len(events) + 1
-    grown = max(_FIRST_BATCH_SIZE, len(events) * _BATCH_GROWTH)
-    return max(1, min(size_max, grown, _BATCH_BYTES_MAX // mean_bytes))
-
-
-async def _drop(reading: "asyncio.Task[EncodedBatch]") -> None:
-    reading.cancel()
-    await asyncio.wait([reading])
-    if not reading.cancelled():
-        reading.exception()  # of no interest any more
+    @asynccontextmanager
+    async def _lend_broker(self) -> AsyncIterator[Broker]:
+        yield self._broker

@@ -1,10 +1,12 @@
 """The ledger's roles as processes: what each opens, and what it runs until it is told to stop."""
 
 import asyncio
+from functools import partial
 
 import structlog
 
-from ledger.bootstrap import open_broker, open_broker_when_ready, open_ledger, open_ledger_when_ready
+from ledger.bootstrap import Ledger, open_broker, open_broker_when_ready, open_ledger, open_ledger_when_ready
+from ledger.broker.port import Broker
 from ledger.dead_letters.collector import Collector
 from ledger.errors import LedgerError
 from ledger.logs import configure_logging
@@ -25,7 +27,7 @@ async def run_relay(stop: asyncio.Event, *, database_url: str | None, rabbitmq_u
         open_ledger_when_ready(settings, stop, role=Role.RELAY) as ledger,
         open_broker_when_ready(settings, stop) as broker,
         serving_metrics(ledger, role=Role.RELAY, broker=broker),
-        running_until(stop, Relay(ledger, broker).run(), Collector(ledger, broker).run()),
+        running_until(stop, _relay(ledger, broker), Collector(ledger, broker).run()),
     ):
         log.info("relay.started")
     log.info("relay.stopped")
@@ -41,6 +43,10 @@ async def run_scheduler(stop: asyncio.Event, *, database_url: str | None) -> Non
     ):
         log.info("scheduler.started")
     log.info("scheduler.stopped")
+
+
+async def _relay(ledger: Ledger, broker: Broker) -> None:
+    await Relay(ledger, broker, partial(open_broker, ledger.settings)).run()
 
 
 async def unreachable() -> list[str]:

@@ -121,6 +121,7 @@ class Settings(BaseSettings):
     idempotency_hours: float = Field(24.0, ge=1, le=8760)
 
     poll_interval_seconds: float = Field(1.0, ge=0.01, le=60)
+    relay_shards: int = Field(1, ge=1, le=16)
     relay_batch_size_max: int = Field(1000, ge=1, le=10_000)
     projector_batch_size_max: int = Field(5000, ge=1, le=100_000)
     projection_run_interval_seconds: float = Field(1.0, ge=0.05, le=60)

@@ -72,7 +72,7 @@ POOL_CONNECTIONS = Metric(
 )  # fmt: skip
 BROKER_CONNECTED = Metric("ledger_broker_connected", Kind.GAUGE, "Whether the broker answers.", _WITH_BROKER)
 LEADER = Metric(
-    "ledger_leader", Kind.GAUGE, "Whether this process leads the role: 1 in one process, else 0.",
+    "ledger_leader", Kind.GAUGE, "Whether this process leads the role, or a shard of the relay: 1, else 0.",
     (Role.RELAY, Role.SCHEDULER), ("role",),
 )  # fmt: skip
 

@@ -67,7 +67,7 @@ async def _facts(
         return Facts(now=now, queue_use=await read_queue_use(ledger, task))
     if not task.ready or made_ready is None:
         return Facts(now=now, cancelled_by=cancelled_by)
-    relay = await fetch_rows(ledger.database, "read_checkpoint", "relay")
+    relay = await fetch_rows(ledger.database, "reader_position", "relay")
     least, most = BAND_PRIORITIES[band_of(task.priority)]
     standing = await fetch_rows(
         ledger.database, "standing_in_queue", task.queue, least, most, made_ready.recorded_at, AHEAD_MAX

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from operator import attrgetter
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from ledger.errors import IdempotencyKeyReusedError, InvalidValueError, WrongExp
 from ledger.store.keys import Once, UniqueKey, is_unfinished
 from ledger.store.port import AppendSignal
 from ledger.store.records import Appended, FirstEvents, NewEvent, RecordedEvent, StaleWrite, StreamAppend
+from ledger.store.shard import WHOLE_LOG, LogShard
 
 
 class MemoryEventStore:
@@ -118,11 +120,16 @@ class MemoryEventStore:
         """Return the last position: nothing is ever in flight."""
         return len(self._log)
 
-    async def read_log(self, *, after: int, upto: int, limit: int) -> list[RecordedEvent]:
-        """Return the events between two positions."""
+    async def read_log(
+        self, *, after: int, upto: int, limit: int, shard: LogShard = WHOLE_LOG
+    ) -> list[RecordedEvent]:
+        """Return the events between two positions; of a shard, those whose task's id has its remainder."""
         start = bisect_right(self._log, after, key=attrgetter("position"))
         end = bisect_right(self._log, upto, key=attrgetter("position"))
-        return self._log[start : min(end, start + limit)]
+        if shard.count == 1:
+            return self._log[start : min(end, start + limit)]
+        events = (event for event in self._log[start:end] if event.task_id.int % shard.count == shard.index)
+        return list(islice(events, limit))
 
     @asynccontextmanager
     async def appends(self) -> AsyncIterator[AppendSignal]:

@@ -14,6 +14,7 @@ import asyncpg
 
 from ledger.store.keys import Once
 from ledger.store.records import Appended, FirstEvents, NewEvent, RecordedEvent, StaleWrite
+from ledger.store.shard import WHOLE_LOG, LogShard
 
 
 class AppendSignal(Protocol):
@@ -101,8 +102,13 @@ class EventStore(Protocol):
     async def safe_position(self) -> int:
         """Return the append horizon: no event will ever appear at or below it that is not there now."""
 
-    async def read_log(self, *, after: int, upto: int, limit: int) -> list[RecordedEvent]:
-        """Return the events between two positions, in order; `upto` has to come from `safe_position`."""
+    async def read_log(
+        self, *, after: int, upto: int, limit: int, shard: LogShard = WHOLE_LOG
+    ) -> list[RecordedEvent]:
+        """Return the events between two positions, in order; `upto` has to come from `safe_position`.
+
+        Of a shard those of its tasks alone: each task is of one shard of a count, and always of the same.
+        """
 
     def appends(self) -> AbstractAsyncContextManager[AppendSignal]:
         """Listen for appends; listening has begun when the context is entered."""

@@ -25,6 +25,7 @@ from ledger.store.memory import check_append, check_first
 from ledger.store.once import append_once_in
 from ledger.store.port import AppendSignal
 from ledger.store.records import Appended, FirstEvents, NewEvent, RecordedEvent, StaleWrite, StreamAppend
+from ledger.store.shard import WHOLE_LOG, LogShard
 from ledger.store.signals import Doorbell, listening
 
 
@@ -160,10 +161,16 @@ class PostgresEventStore:
         async with self._database.connection() as connection:
             return int(await connection.fetchval(query("safe_position")))
 
-    async def read_log(self, *, after: int, upto: int, limit: int) -> list[RecordedEvent]:
-        """Return the events between two positions."""
+    async def read_log(
+        self, *, after: int, upto: int, limit: int, shard: LogShard = WHOLE_LOG
+    ) -> list[RecordedEvent]:
+        """Return the events between two positions; of a shard, those that the database's hash puts there."""
         async with self._database.connection() as connection:
-            rows = await connection.fetch(query("read_log"), after, upto, limit)
+            if shard.count == 1:
+                rows = await connection.fetch(query("read_log"), after, upto, limit)
+            else:
+                of_shard = (after, upto, limit, shard.index, shard.count)
+                rows = await connection.fetch(query("read_log_of_shard"), *of_shard)
         return [RecordedEvent(*row) for row in rows]
 
     @asynccontextmanager

@@ -28,7 +28,7 @@ SELECT task_id, version, position, status, kind, queue, priority, tags, error - 
 
 -- name: list_checkpoints
 -- How far every reader of the log has come.
-SELECT name, position, updated_at FROM ledger.checkpoints WHERE name NOT LIKE '%:next:%' ORDER BY name;
+SELECT name, position, updated_at FROM ledger.readers WHERE name NOT LIKE '%:next:%' ORDER BY name;
 
 -- name: count_events_after
 -- How many events lie behind a position, counted up to $2 of them.

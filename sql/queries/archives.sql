@@ -40,11 +40,11 @@ SELECT task_id, count(*) OVER () AS tasks
 -- name: lagging_reader
 -- A reader of the log that has not come past a position: whoever has a checkpoint or must have one, and the seals.
 SELECT name, position
-  FROM (SELECT name, position FROM ledger.checkpoints
+  FROM (SELECT name, position FROM ledger.readers
         UNION ALL
         SELECT needed.name, 0
           FROM unnest(ARRAY['relay', 'projection:task_status', 'follow_ups']) AS needed (name)
-         WHERE NOT EXISTS (SELECT FROM ledger.checkpoints AS present WHERE present.name = needed.name)
+         WHERE NOT EXISTS (SELECT FROM ledger.readers AS present WHERE present.name = needed.name)
         UNION ALL
         SELECT 'sealer', coalesce(max(upto_position), 0) FROM ledger.seals) AS reader
  WHERE position < $1

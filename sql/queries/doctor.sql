@@ -133,7 +133,7 @@ SELECT status.task_id::text AS id, format('worker %s does not live', status.work
 SELECT event_id AS id, format('recorded at %s, not published', recorded_at) AS found
   FROM (SELECT format('%s:%s', task_id, version) AS event_id, recorded_at, position
           FROM ledger.events
-         WHERE position > (SELECT coalesce(max(position), 0) FROM ledger.checkpoints WHERE name = 'relay')
+         WHERE position > (SELECT coalesce(max(position), 0) FROM ledger.readers WHERE name = 'relay')
          ORDER BY position
          LIMIT $1) AS event
  WHERE recorded_at < statement_timestamp() - $2::interval

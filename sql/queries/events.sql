@@ -76,6 +76,15 @@ SELECT position, task_id, version, type, schema_version, kind, queue, data, occu
  ORDER BY position
  LIMIT $3;
 
+-- name: read_log_of_shard
+-- The same, as far as it is of the tasks of one shard: number $4 of $5.
+SELECT position, task_id, version, type, schema_version, kind, queue, data, occurred_at, recorded_at,
+       actor, correlation_id, causation_id, traceparent
+  FROM ledger.events
+ WHERE position > $1 AND position <= $2 AND ledger.shard_of(task_id, $5) = $4
+ ORDER BY position
+ LIMIT $3;
+
 -- name: notify_append
 -- Wakes the readers; sent after commits, never inside an append. Nothing is lost with it, so it waits for no disk.
 SELECT set_config('synchronous_commit', 'off', true), pg_notify('ledger_events', '');

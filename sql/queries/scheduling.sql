@@ -29,7 +29,7 @@ SELECT status.task_id, status.version, status.queue, status.priority, status.att
          FROM projections.task_status
         WHERE ready AND queue = band.queue AND priority = of_band.priority::smallint
           AND ready_at < least(band.front, statement_timestamp() - $5::interval)
-          AND position <= (SELECT position FROM ledger.checkpoints WHERE name = 'relay')
+          AND position <= (SELECT position FROM ledger.readers WHERE name = 'relay')
         ORDER BY ready_at
         LIMIT $6) AS status
  WHERE NOT EXISTS (SELECT FROM ledger.queues AS queue WHERE queue.name = band.queue AND queue.paused_at IS NOT NULL)
@@ -50,7 +50,7 @@ SELECT status.task_id, status.version, status.queue, status.priority, status.att
          FROM projections.task_status
         WHERE ready AND queue = served.queue AND priority = of_queue.priority::smallint
           AND ready_at < statement_timestamp() - $1::interval
-          AND position <= (SELECT position FROM ledger.checkpoints WHERE name = 'relay')
+          AND position <= (SELECT position FROM ledger.readers WHERE name = 'relay')
         ORDER BY ready_at DESC
         LIMIT 1) AS status
  WHERE NOT EXISTS (SELECT FROM ledger.queues AS paused WHERE paused.name = served.queue AND paused.paused_at IS NOT NULL);

@@ -5,7 +5,7 @@ SELECT reader.name,
        CASE WHEN behind.events < $1 THEN behind.events
             ELSE greatest(behind.events, log.position - reader.position) END AS events,
        coalesce(greatest(0, extract(epoch FROM statement_timestamp() - next.recorded_at)), 0)::double precision AS seconds
-  FROM (SELECT name, position FROM ledger.checkpoints WHERE name NOT LIKE '%:next:%'
+  FROM (SELECT name, position FROM ledger.readers WHERE name NOT LIKE '%:next:%'
          UNION ALL
         SELECT 'sealer', coalesce(max(upto_position), 0) FROM ledger.seals) AS reader
  CROSS JOIN (SELECT coalesce(max(position), 0) AS position FROM ledger.events) AS log

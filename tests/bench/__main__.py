@@ -41,6 +41,7 @@ from tests.bench.rebuild import rebuild_at_rest_and_under_load
 from tests.bench.record import OWN, PEERS, RECORDED, Run, changes_since, record, recorded_scales, text_of
 from tests.bench.reference import mean_of, reference
 from tests.bench.regression import SLOWER_SHARE_MAX
+from tests.bench.scaling import one_of_each, several_of_each
 
 MEASUREMENTS: dict[str, tuple[Measurement, ...]] = {
     "submits": (durable_submits,),
@@ -52,6 +53,7 @@ MEASUREMENTS: dict[str, tuple[Measurement, ...]] = {
     "reads": (reads,),
     "lag": (lag,),
     "memory": (memory,),
+    "scaling": (one_of_each, several_of_each),
     # The largest comes last: what vacuums and checkpoints it leaves behind would count for the others.
     "rebuild": (rebuild_beside_the_library, live_folds, rebuild_at_rest_and_under_load),
     "as-of": (as_of_anywhere,),

@@ -31,10 +31,10 @@ SUBMISSION = '{"input":"hello world"}'
 _DRAIN_SECONDS_MAX = 300.0
 _LATENCY_RATE_PER_SECOND = 50
 
-PUBLISHED = "SELECT position FROM ledger.checkpoints WHERE name = 'relay'"
+PUBLISHED = "SELECT position FROM ledger.readers WHERE name = 'relay'"
 LAST = "SELECT coalesce(max(position), 0) FROM ledger.events"
-_COMPLETED = "SELECT count(*) FROM ledger.events WHERE type = 'task.completed'"
-_DRAIN_SECONDS = """
+COMPLETED = "SELECT count(*) FROM ledger.events WHERE type = 'task.completed'"
+DRAIN_SECONDS = """
     SELECT extract(epoch FROM max(recorded_at) FILTER (WHERE type = 'task.completed')
                             - min(recorded_at) FILTER (WHERE type = 'task.started'))::float8
       FROM ledger.events
@@ -142,9 +142,9 @@ async def drain(servers: Servers, scale: float) -> Measured:
         await until(connection, PUBLISHED, await connection.fetchval(LAST))
         used.start()
         cluster.start("worker")
-        await until(connection, _COMPLETED, tasks)
+        await until(connection, COMPLETED, tasks)
         used.stop()
-        seconds = await connection.fetchval(_DRAIN_SECONDS)
+        seconds = await connection.fetchval(DRAIN_SECONDS)
         await connection.close()
     return Measured(
         work=f"drain of {tasks:,} no-op tasks through RabbitMQ, one worker process",
@@ -167,7 +167,7 @@ async def latency(servers: Servers, scale: float) -> Measured:
         connection = await asyncpg.connect(cluster.database_url)
         used.start()
         await _submit_steadily(cluster.url, tasks)
-        await until(connection, _COMPLETED, tasks + _LATENCY_RATE_PER_SECOND)
+        await until(connection, COMPLETED, tasks + _LATENCY_RATE_PER_SECOND)
         used.stop()
         p50, p99 = await connection.fetchval(_LATENCIES)
         await connection.close()
@@ -193,7 +193,8 @@ def processors(servers: Servers, cluster: Cluster) -> Iterator[ProcessorSeconds]
 def _used_by_roles(cluster: Cluster) -> dict[str, float]:
     used: dict[str, float] = {}
     for role in cluster.running:
-        used[role.role] = used.get(role.role, 0.0) + used_by(role.process.pid)
+        name = role.name or role.role
+        used[name] = used.get(name, 0.0) + used_by(role.process.pid)
     return used
 
 

@@ -14,6 +14,7 @@ from ledger.errors import InvalidValueError, WrongExpectedVersionError
 from ledger.jsonvalue import encode_json
 from ledger.store.port import EventStore
 from ledger.store.records import NewEvent, Origin, StaleWrite
+from ledger.store.shard import LogShard
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -197,6 +198,27 @@ async def test_log_is_read_between_its_bounds_and_in_pages(store: EventStore) ->
 
     assert [row.position for row in page] == positions[1:3]
     assert await store.read_log(after=positions[-1], upto=10_000, limit=100) == []
+
+
+async def test_shards_of_the_log_have_each_task_once_and_are_read_in_order_and_in_pages(store: EventStore) -> None:
+    tasks = [uuid4() for _ in range(40)]
+    for version in (0, 1):
+        await asyncio.gather(*(store.append(task_id, [event()], expected_version=version) for task_id in tasks))
+    horizon = await store.safe_position()
+
+    shards = [
+        await store.read_log(after=0, upto=horizon, limit=100, shard=LogShard(index, 3)) for index in range(3)
+    ]
+    longest = max(range(3), key=lambda index: len(shards[index]))
+    page = await store.read_log(
+        after=shards[longest][0].position, upto=horizon, limit=2, shard=LogShard(longest, 3)
+    )
+
+    read = [row.event_id for rows in shards for row in rows]
+    assert sorted(read) == sorted(f"{task}:{version}" for task in tasks for version in (1, 2))
+    assert sum(len({row.task_id for row in rows}) for rows in shards) == len(tasks)
+    assert all(rows == sorted(rows, key=lambda row: row.position) for rows in shards)
+    assert page == shards[longest][1:3]
 
 
 async def test_stream_is_read_after_a_version_and_up_to_a_limit(store: EventStore) -> None:

@@ -141,6 +141,15 @@ async def test_month_stays_while_a_reader_lags_or_has_not_begun(ledger: Ledger, 
         await execute(ledger, "UPDATE ledger.checkpoints SET position = $2 WHERE name = $1", name, kept[0])
 
 
+async def test_month_stays_while_a_shard_of_the_relay_lags(ledger: Ledger, tmp_path: Path) -> None:
+    await execute(ledger, "DELETE FROM ledger.checkpoints WHERE name = 'relay'")
+    await execute(
+        ledger, "INSERT INTO ledger.checkpoints (name, position) VALUES ('relay:0/2', 99), ('relay:1/2', 3)"
+    )
+
+    assert "relay is at position 3, and has to come past" in await refusal(ledger, tmp_path)
+
+
 async def test_month_stays_until_its_last_event_is_sealed(aged: tuple[Ledger, list[UUID]], tmp_path: Path) -> None:
     ledger, tasks = aged
     await ledger.commands.retry(tasks[0], reason="once more", origin=CLIENT)

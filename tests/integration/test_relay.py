@@ -16,7 +16,8 @@ from ledger.broker.port import Broker, Delivery, OutgoingMessage
 from ledger.errors import BrokerRefusedError, LeadershipLostError, StoreUnavailableError
 from ledger.messages import incoming
 from ledger.migrate import migrate
-from ledger.relay import Relay, next_batch_size
+from ledger.relay import Relay
+from ledger.relay_shard import next_batch_size
 from tests.integration.given import eventually, execute, fetch, opened, running, started, submitted
 from tests.services.private_postgres import PrivatePostgres
 from tests.services.private_rabbitmq import PrivateRabbitmq
@@ -329,5 +330,5 @@ async def _has_all(broker: RecordingBroker, ids: set[str]) -> bool:
 
 
 async def _is_published(ledger: Ledger, position: int) -> bool:
-    rows = await fetch(ledger, "SELECT position FROM ledger.checkpoints WHERE name = 'relay'")
+    rows = await fetch(ledger, "SELECT position FROM ledger.readers WHERE name = 'relay'")
     return bool(rows) and rows[0]["position"] >= position
