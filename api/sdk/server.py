@@ -28,6 +28,18 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RelayShard:
+    """How far publishing has come in one shard of the log; no leader while nobody publishes it."""
+
+    shard: int
+    checkpoint: int
+    lag_events: int
+    lag_seconds: float
+    leader: Candidate | None = None
+    checkpoint_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RelayPosition:
     """How far publishing has come; no leader while nobody publishes."""
 
@@ -38,6 +50,7 @@ class RelayPosition:
     leader: Candidate | None = None
     standbys: tuple[Candidate, ...] = ()
     checkpoint_at: datetime | None = None
+    shards: tuple[RelayShard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
