@@ -78,6 +78,7 @@ def create_app(
         redoc_url=None,
         openapi_url="/openapi.json",
     )
+    app.page_size_max = ledger.settings.page_size_max
     submit = SubmitEndpoint(ledger)
     app.router.routes.insert(0, submit.route())
     HealthRoutes(ledger, broker).add_to(app)

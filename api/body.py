@@ -11,6 +11,8 @@ from api.validation import sentence_of
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
+_LENGTH_DIGITS_MAX = 18
+
 
 async def read_body(
     scope: Scope, receive: Receive, *, bytes_max: int, setting: str = "LEDGER_BODY_BYTES_MAX"
@@ -24,7 +26,7 @@ async def read_body(
         ClientDisconnect: the client left before it was complete.
     """
     for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > bytes_max:
+        if name == b"content-length" and _exceeds(value, bytes_max):
             raise BodyTooLargeError(bytes_max=bytes_max, setting=setting)
     chunks: list[bytes] = []
     size = 0
@@ -40,6 +42,11 @@ async def read_body(
             raise BodyTooLargeError(bytes_max=bytes_max, setting=setting)
         more = message.get("more_body", False)
     return b"".join(chunks)
+
+
+def _exceeds(length: bytes, bytes_max: int) -> bool:
+    # What is no number is for the server to refuse; the body itself is counted anyhow.
+    return length.isdigit() and (len(length) > _LENGTH_DIGITS_MAX or int(length) > bytes_max)
 
 
 def parse_body(schema: type[Schema], body: bytes) -> Schema:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.dead_letter_shapes import BulkPace, LetterFilter
-from api.schemas import Moment, Tag, without_nul
+from api.schemas import SHOWN_WITHOUT_NUL, Moment, Tag, without_nul
 from ledger.bulk_acts.bulk_act import BulkState, BulkSubject
 from ledger.bulk_acts.task_choice import TaskAct, TaskChoice
 from ledger.dead_letters.letters import Act
@@ -15,6 +15,7 @@ from ledger.specification import KIND_PATTERN, QUEUE_PATTERN, TAGS_MAX
 from ledger.task_words import Status
 
 _WORD_CHARS_MAX = 200
+_Word = Annotated[str, Field(max_length=_WORD_CHARS_MAX), AfterValidator(without_nul), SHOWN_WITHOUT_NUL]
 
 
 class TaskFilterGiven(BaseModel):
@@ -30,9 +31,7 @@ class TaskFilterGiven(BaseModel):
     kind: str | None = Field(None, pattern=KIND_PATTERN)
     queue: str | None = Field(None, pattern=QUEUE_PATTERN)
     tags: list[Tag] = Field([], max_length=TAGS_MAX, description="Tasks that have every one of these tags.")
-    error_type: Annotated[str, Field(max_length=_WORD_CHARS_MAX), AfterValidator(without_nul)] | None = Field(
-        None, description="Tasks whose last error was of this type."
-    )
+    error_type: _Word | None = Field(None, description="Tasks whose last error was of this type.")
     created_after: Moment | None = Field(None, description="Tasks submitted at this moment or later.")
     created_before: Moment | None = Field(None, description="Tasks submitted before this moment.")
 

@@ -87,26 +87,32 @@ def header_parameters(*names: str) -> dict[str, Any]:
     """Return what the OpenAPI document says of these headers, as a route's `openapi_extra`."""
     return {
         "parameters": [
-            {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": kind}}
-            for name, kind, text in _DOCUMENTED
+            {"name": name, "in": "header", "required": False, "description": text, "schema": schema}
+            for name, schema, text in _DOCUMENTED
             if name in names
         ]
     }
 
 
+_A_POSITION = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
+_A_TEXT = {"type": "string"}
 _DOCUMENTED = (
     (
         MIN_POSITION_HEADER,
-        "integer",
+        _A_POSITION,
         "The `Ledger-Position` of a write: the answer has that write in it, or is a problem after a while.",
     ),
-    ("If-None-Match", "string", "Entity tags that the client has; 304 when one of them still holds."),
+    ("If-None-Match", _A_TEXT, "Entity tags that the client has; 304 when one of them still holds."),
     (
         "Prefer",
-        "string",
+        _A_TEXT,
         "`wait=SECONDS`: answer when there is something that the client does not know, or the time is over.",
     ),
-    ("Last-Event-ID", "integer", "Where the stream goes on: the position of the last event that came."),
+    (
+        "Last-Event-ID",
+        {"anyOf": [_A_POSITION, {"type": "string", "maxLength": 0}]},
+        "Where the stream goes on: the position of the last event that came; none has come where it is empty.",
+    ),
 )
 
 

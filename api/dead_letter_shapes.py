@@ -8,14 +8,14 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from api.answers import EventShown, StaleWriteShown
-from api.schemas import CURSOR_CHARS_MAX, REASON_CHARS_MAX, Moment, Tag, Text, without_nul
+from api.schemas import CURSOR_CHARS_MAX, REASON_CHARS_MAX, SHOWN_WITHOUT_NUL, Moment, Tag, Text, without_nul
 from ledger.bulk_acts.bulk_act import LIMIT_MAX
 from ledger.bulk_acts.pace import RATE_PER_S_DEFAULT, RATE_PER_S_MAX
 from ledger.dead_letters.letters import Act, DeadLetterFilter, LetterKind
 from ledger.specification import KIND_PATTERN, QUEUE_PATTERN, TAGS_MAX
 
 _WORD_CHARS_MAX = 200
-_Word = Annotated[str, Field(max_length=_WORD_CHARS_MAX), AfterValidator(without_nul)]
+_Word = Annotated[str, Field(max_length=_WORD_CHARS_MAX), AfterValidator(without_nul), SHOWN_WITHOUT_NUL]
 
 
 class _Letters(BaseModel):

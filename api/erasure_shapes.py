@@ -1,12 +1,12 @@
 """The shapes of requests and answers about erasures by tag."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import REASON_CHARS_MAX, Tag, Text, without_nul
+from api.schemas import REASON_CHARS_MAX, Tag, Text
 from ledger.payloads.orders import ErasureOrder
 
 
@@ -22,8 +22,8 @@ class ErasureRequest(BaseModel):
     )
 
     tag: Tag = Field(description="All erasable tasks that have it.")
-    reason: Annotated[Text, Field(max_length=REASON_CHARS_MAX), AfterValidator(without_nul)] = Field(
-        "", description="Why; it goes into the history of each task."
+    reason: Text = Field(
+        "", max_length=REASON_CHARS_MAX, description="Why; it goes into the history of each task."
     )
     dry_run: bool = Field(default=True, description="Only say how many there are.")
 

@@ -139,7 +139,7 @@ class Access:
 
     def _check_page(self, headers: Headers) -> None:
         origin = headers.get("origin")
-        if origin is None or origin in self._origins or urlsplit(origin).netloc == headers.get("host"):
+        if origin is None or origin in self._origins or _names(origin, headers.get("host")):
             return
         raise ForeignPageError("the Origin of a change must be ours, or one of ALLOWED_ORIGINS")
 
@@ -164,6 +164,13 @@ class Guard:
             await RedirectResponse(login_of(scope), 303)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+def _names(origin: str, host: str | None) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:  # an address in brackets that is none
+        return False
 
 
 def _caller(key: ApiKey | None, *, form_token: str | None = None) -> Caller | None:

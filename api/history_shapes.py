@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from api.answers import EventShown
-from api.schemas import CURSOR_CHARS_MAX, Moment, without_nul
+from api.schemas import CURSOR_CHARS_MAX, SHOWN_WITHOUT_NUL, Moment, without_nul
 from ledger.codec import EVENT_TYPES
 from ledger.history.audit import ACTS, AuditFilter, AuditOrder, AuditSource
 from ledger.history.search import EventFilter
@@ -31,7 +31,9 @@ _SINCE = (
     "order of positions, because that clock was set back, may not be found by its time."
 )
 EventType = Annotated[str, AfterValidator(_event_type), Field(json_schema_extra={"enum": list(EVENT_TYPES)})]
-Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX), AfterValidator(without_nul)]
+Word = Annotated[
+    str, Field(min_length=1, max_length=WORD_CHARS_MAX), AfterValidator(without_nul), SHOWN_WITHOUT_NUL
+]
 
 
 class Events(BaseModel):

@@ -12,6 +12,7 @@ from api.bulk_act_shapes import TaskBulkRequest
 from api.dead_letter_shapes import BulkRequest, DiscardReason
 from api.erasure_shapes import ErasureRequest
 from api.needed_scope import needed_scope
+from api.openapi_bounds import tell_bounds
 from api.origin import CORRELATION_ID_PATTERN
 from api.queue_schemas import QueueSettingsGiven
 from api.schedule_schemas import ScheduleBody
@@ -52,12 +53,18 @@ _EXAMPLE_ID = "0198f3c2-7a1e-7c3a-9d52-0f4be0a1c9d7"
 
 
 class DocumentedApi(FastAPI):
-    """FastAPI with a complete document."""
+    """FastAPI with a complete document.
+
+    Attributes:
+        page_size_max: how many entries a page may have (LEDGER_PAGE_SIZE_MAX).
+    """
+
+    page_size_max: int
 
     def openapi(self) -> dict[str, Any]:
         """Return the document; made once."""
         if self.openapi_schema is None:
-            self.openapi_schema = _complete(super().openapi())
+            self.openapi_schema = _complete(super().openapi(), page_size_max=self.page_size_max)
         return self.openapi_schema
 
 
@@ -77,6 +84,16 @@ def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     return {"required": required, "content": {"application/json": {"schema": _reference(model)}}}
 
 
+def event_stream(description: str) -> dict[str, Any]:
+    """Return the answer of a route that streams server-sent events; the schema is that of one event."""
+    event = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+        "required": ["data"],
+    }
+    return {"description": description, "content": {"text/event-stream": {"schema": event}}}
+
+
 def batch_body() -> dict[str, Any]:
     """Return the `requestBody` of a batch: an array of items, or an item a line."""
     item = _reference(BatchItem)
@@ -89,7 +106,7 @@ def batch_body() -> dict[str, Any]:
     }
 
 
-def _complete(document: dict[str, Any]) -> dict[str, Any]:
+def _complete(document: dict[str, Any], *, page_size_max: int) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _UNUSED_SCHEMAS:
         schemas.pop(name, None)
@@ -100,6 +117,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
             operation["responses"].pop("422", None)
     document["paths"]["/tasks"]["post"] = _submit_operation()
     _tell_of_keys(document)
+    tell_bounds(document, page_size_max=page_size_max)
     document["paths"] = dict(sorted(document["paths"].items()))
     return document
 

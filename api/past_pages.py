@@ -128,4 +128,4 @@ def _identity(task_filter: TaskFilter) -> tuple[object, ...]:
 
 def _least_id(moment: datetime) -> UUID:
     milliseconds = int(moment.timestamp() * 1000)
-    return UUID(int=milliseconds << 80)
+    return UUID(int=max(milliseconds, 0) << 80)

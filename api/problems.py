@@ -212,6 +212,8 @@ def unready_problem(checks: Mapping[str, JsonValue], detail: str) -> Problem:
 
 async def tell(request: Request, error: Exception) -> Response:
     """Answer an error; one that nobody foresaw is logged."""
+    if isinstance(error, RequestValidationError) and not _is_taken(request):
+        error = HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
     problem = problem_of(error)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         trace = trace_fields(traceparent_of(request.scope))
@@ -256,10 +258,17 @@ def _may_pass_soon(error: Exception, row: _Row) -> bool:
     return row.status == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(error, KeyInFlightError)
 
 
+def _is_taken(request: Request) -> bool:
+    # GET /tasks/retry comes to the route of /tasks/{task_id}, and is no task with a bad id.
+    allowed = _methods(request)
+    return not allowed or request.method in allowed
+
+
 def _allowed(request: Request) -> str:
-    methods: set[str] = set()
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE:
-            methods |= getattr(route, "methods", None) or set()
-    return ", ".join(sorted(methods))
+    return ", ".join(sorted(_methods(request)))
+
+
+def _methods(request: Request) -> set[str]:
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    named = [route for route in routes if not getattr(route, "param_convertors", None)]
+    return {method for route in named or routes for method in getattr(route, "methods", None) or ()}

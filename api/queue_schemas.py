@@ -4,12 +4,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import REASON_CHARS_MAX, Text
+from api.schemas import REASON_CHARS_MAX, WITHOUT_NUL_PATTERN, Text
 from ledger.queues.settings import (
     CONCURRENCY_MAX,
     RATE_MAX,
     RATE_SECONDS_MAX,
     RATE_SECONDS_MIN,
+    TENANT_CHARS_MAX,
     WEIGHT_MAX,
     WEIGHT_MIN,
     WEIGHTS_MAX,
@@ -64,7 +65,11 @@ class QueueSettingsGiven(BaseModel):
     weights: dict[str, float] = Field(
         {},
         description=f"A tenant's share of the turns, {WEIGHT_MIN:g} to {WEIGHT_MAX:g}; 1 where it is not named.",
-        json_schema_extra={"maxProperties": WEIGHTS_MAX},
+        json_schema_extra={
+            "maxProperties": WEIGHTS_MAX,
+            "propertyNames": {"minLength": 1, "maxLength": TENANT_CHARS_MAX, "pattern": WITHOUT_NUL_PATTERN},
+            "additionalProperties": {"type": "number", "minimum": WEIGHT_MIN, "maximum": WEIGHT_MAX},
+        },
     )
     reason: Text = Field("", max_length=REASON_CHARS_MAX)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from api.schemas import REASON_CHARS_MAX, Moment, Text
+from api.schemas import REASON_CHARS_MAX, WITHOUT_NUL_PATTERN, Moment, ShownTag, Text
 from ledger.schedules.schedule import DEFAULT_TIME_ZONE, NAME_PATTERN, Backfill, Overlap
 from ledger.specification import (
     ATTEMPTS_MAX,
@@ -38,13 +38,15 @@ class ScheduledTask(BaseModel):
     priority: int = Field(DEFAULT_PRIORITY, json_schema_extra={"minimum": 0, "maximum": PRIORITY_MAX})
     max_attempts: int | None = Field(None, json_schema_extra={"minimum": 1, "maximum": ATTEMPTS_MAX})
     timeout_s: float | None = Field(None, json_schema_extra={"minimum": 0.1, "maximum": TIMEOUT_SECONDS_MAX})
-    tags: list[str] = Field(
+    tags: list[ShownTag] = Field(
         [],
         description=f"1 to {TAG_CHARS_MAX} characters each; `schedule:<name>` is added.",
         json_schema_extra={"maxItems": TAGS_MAX - 1},
     )
     key: str | None = Field(
-        None, description="What limits by key count it under.", json_schema_extra={"maxLength": KEY_CHARS_MAX}
+        None,
+        description="What limits by key count it under.",
+        json_schema_extra={"minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": WITHOUT_NUL_PATTERN},
     )
 
 

@@ -43,14 +43,21 @@ VERSION_MAX = 2_147_483_647
 CURSOR_CHARS_MAX = 200
 POSITION_MAX = 2**63 - 1
 EVENT_TYPES_MAX = 50
+WITHOUT_NUL_PATTERN = r"^[^\u0000]*$"
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+# What is nearer to an end of the calendar stands for these, so that offsets and intervals can be added to it.
+_FIRST = datetime(1, 1, 3, tzinfo=UTC)
+_LAST = datetime(9999, 12, 29, tzinfo=UTC)
 
 
 def _moment(value: object) -> datetime:
     try:
         if isinstance(value, str) and _RFC_3339.fullmatch(value):
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+            moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
+            return min(max(moment, _FIRST), _LAST)
     except (ValueError, OverflowError):
         pass
     bound = "an RFC 3339 time with its offset, for example 2030-01-31T09:30:00Z"
@@ -66,11 +73,15 @@ def without_nul(text: str) -> str:
 
 
 Moment = Annotated[datetime, PlainValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-Text = Annotated[str, AfterValidator(without_nul)]
+SHOWN_WITHOUT_NUL = Field(json_schema_extra={"pattern": WITHOUT_NUL_PATTERN})
+Text = Annotated[str, AfterValidator(without_nul), SHOWN_WITHOUT_NUL]
 EventTypes = Annotated[str, Field(max_length=1000, pattern=r"^[a-z_]+\.[a-z_]+(,[a-z_]+\.[a-z_]+)*$")]
-Tag = Annotated[str, Field(min_length=1, max_length=TAG_CHARS_MAX), AfterValidator(without_nul)]
+Tag = Annotated[str, Field(min_length=1, max_length=TAG_CHARS_MAX), AfterValidator(without_nul), SHOWN_WITHOUT_NUL]
 # The specification refuses it, with a sentence that is the same for every way in.
-ShownTag = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TAG_CHARS_MAX})]
+ShownTag = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TAG_CHARS_MAX, "pattern": WITHOUT_NUL_PATTERN}),
+]
 
 
 class _Request(BaseModel):
@@ -139,19 +150,19 @@ class Submission(_Request):
     key: str | None = Field(
         None,
         description="What the limits by key of its queue count it under, for example an account.",
-        json_schema_extra={"minLength": 1, "maxLength": KEY_CHARS_MAX},
+        json_schema_extra={"minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": WITHOUT_NUL_PATTERN},
     )
     unique_key: str | None = Field(
         None,
         description="While an unfinished task of the same kind has it, a submit makes no task: it is answered "
         "with the id of that one and `Ledger-Existing: true`.",
-        json_schema_extra={"minLength": 1, "maxLength": KEY_CHARS_MAX},
+        json_schema_extra={"minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": WITHOUT_NUL_PATTERN},
     )
     after: list[str] | None = Field(
         None,
         max_length=AFTER_MAX,
         description="The tasks that have to complete before it is ready.",
-        json_schema_extra={"items": {"type": "string", "format": "uuid"}},
+        json_schema_extra={"items": {"type": "string", "format": "uuid"}, "uniqueItems": True},
     )
     on_parent_failure: ParentPolicy | None = Field(
         None, description="What becomes of it when one of those does not complete; `cancel` when absent."
@@ -192,7 +203,9 @@ class BatchItem(Submission):
         max_length=AFTER_MAX,
         description="The tasks that have to complete before it is ready: task ids, and refs of the batch.",
     )
-    unique_key: str | None = Field(None, description="Not taken in a batch.")
+    unique_key: str | None = Field(
+        None, description="Not taken in a batch.", json_schema_extra={"anyOf": [{"type": "null"}]}
+    )
 
     @field_validator("unique_key")
     @classmethod

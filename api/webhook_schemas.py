@@ -5,10 +5,13 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic.config import JsonDict
 
 from api.schemas import POSITION_MAX, REASON_CHARS_MAX, Text
+from ledger.codec import EVENT_TYPES
 from ledger.specification import KIND_PATTERN, QUEUE_PATTERN
 from ledger.webhooks.commands import ROTATION_SECONDS_MAX
 from ledger.webhooks.endpoint import (
@@ -26,6 +29,14 @@ _ID_MAX = 2**63 - 1
 _SECRET = "`whsec_` and the base64 of 24 to 64 bytes; one is made when absent, and shown once."  # noqa: S105 - words
 
 
+_SIGNING_PATTERN = (
+    r"^whsec_(([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+    r"|([A-Za-z0-9+/]{4}){21}([A-Za-z0-9+/]{2}==)?)$"
+)
+# The signature's own check refuses it, with a sentence that does not repeat it.
+Secret = Annotated[str, WithJsonSchema({"type": "string", "pattern": _SIGNING_PATTERN})]
+
+
 class Outcome(StrEnum):
     """What became of a delivery."""
 
@@ -39,20 +50,25 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
 
+_WORD: JsonDict = {"minLength": 1, "maxLength": WORD_CHARS_MAX}
+
+
 class WebhookFilter(_Request):
     """Which events are sent; what is absent or null stands for all."""
 
     types: list[Text] | None = Field(
-        None, description="Events of any of these types.", json_schema_extra={"maxItems": TYPES_MAX}
+        None,
+        description="Events of any of these types.",
+        json_schema_extra={
+            "minItems": 1,
+            "maxItems": TYPES_MAX,
+            "items": {"type": "string", "enum": list(EVENT_TYPES)},
+        },
     )
     kind: str | None = Field(None, json_schema_extra={"pattern": KIND_PATTERN})
     queue: str | None = Field(None, json_schema_extra={"pattern": QUEUE_PATTERN})
-    actor: Text | None = Field(
-        None, description="Decided by exactly this actor.", json_schema_extra={"maxLength": WORD_CHARS_MAX}
-    )
-    correlation_id: Text | None = Field(
-        None, description="Of this story.", json_schema_extra={"maxLength": WORD_CHARS_MAX}
-    )
+    actor: Text | None = Field(None, description="Decided by exactly this actor.", json_schema_extra=_WORD)
+    correlation_id: Text | None = Field(None, description="Of this story.", json_schema_extra=_WORD)
 
 
 class WebhookBody(_Request):
@@ -84,8 +100,14 @@ class WebhookBody(_Request):
     start: int | str = Field(
         WebhookStart.NOW.value,
         description="Where a new endpoint starts: `now`, `beginning`, or after a position.",
+        json_schema_extra={
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": POSITION_MAX},
+                {"type": "string", "enum": list(WebhookStart)},
+            ]
+        },
     )
-    secret: str | None = Field(None, description=f"Of a new endpoint: {_SECRET}")
+    secret: Secret | None = Field(None, description=f"Of a new endpoint: {_SECRET}")
     reason: Text = Field("", max_length=REASON_CHARS_MAX)
 
 
@@ -99,7 +121,7 @@ class SkipBody(_Request):
 class RotateBody(_Request):
     """How the secret changes."""
 
-    secret: str | None = Field(None, description=_SECRET)
+    secret: Secret | None = Field(None, description=_SECRET)
     overlap_s: float | None = Field(
         None,
         description="How long the secret before signs as well; LEDGER_WEBHOOK_ROTATION_SECONDS when absent.",
@@ -113,7 +135,7 @@ class WebhookListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after: str = Field("", max_length=64, description="The `next_after` of the page before.")
+    after: Text = Field("", max_length=64, description="The `next_after` of the page before.")
     limit: int = Field(LISTED_DEFAULT, ge=1, description="How many at most.")
 
 

@@ -145,7 +145,7 @@ def _add(app: FastAPI, path: str, endpoint: _Endpoint, body: type[BaseModel], sa
         methods=["POST"],
         response_model=sample,
         responses={202: {"model": BulkActShown, "description": "Recorded"}, **problems(400, 413, 503)},
-        openapi_extra={"requestBody": body_of(body)},
+        openapi_extra={"requestBody": body_of(body, required=False)},
     )
 
 

@@ -47,7 +47,7 @@ class DeadLetterRoutes:
         app.add_api_route(PATH, self.list, tags=_TAGS, response_model=LetterPage, responses=problems(400, 503))
         app.add_api_route(
             f"{PATH}/{{letter_id}}", self.show, tags=_TAGS, response_model=LetterShown,
-            responses=problems(400, 404, 503),
+            responses=problems(400, 404, 410, 503),
         )  # fmt: skip
         for name, endpoint, body, is_required in (
             ("redrive", self.redrive, Reason, False),
@@ -60,7 +60,7 @@ class DeadLetterRoutes:
                 methods=["POST"],
                 status_code=HTTPStatus.ACCEPTED,
                 response_model=LetterActTaken,
-                responses=problems(400, 404, 409, 413, 503),
+                responses=problems(400, 404, 409, 410, 413, 503),
                 openapi_extra={"requestBody": body_of(body, required=is_required)},
             )
 

@@ -25,7 +25,9 @@ class LedgerRoutes:
             ("/ledger", self.show, LedgerThen),
             ("/ledger/diff", self.diff, LedgerDiff),
         ):
-            app.add_api_route(path, endpoint, tags=["ledger"], response_model=answer, responses=problems(400, 503))
+            app.add_api_route(
+                path, endpoint, tags=["ledger"], response_model=answer, responses=problems(400, 410, 503)
+            )
 
     async def show(self, asked: Annotated[LedgerQuery, Query()]) -> JsonResponse:
         """Count the tasks, as they are or as they were at a moment."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import FastAPI, Query, Request
@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api.body import parse_body, read_body
 from api.json_response import JsonResponse
-from api.openapi import body_of, problems
+from api.openapi import body_of, event_stream, problems
 from api.origin import origin_of
 from api.page_limit import check_page_limit
 from api.places import Places
@@ -132,8 +132,7 @@ class ProjectionRoutes:
         return JsonResponse({"runs": [run_body(run) for run in shown], "next_before": next_before})
 
 
-_STREAM: dict[str, Any] = {
-    "description": "Server-sent events: `progress`, and `ended` as the last one; `data` is the run. "
-    "When the key or the session that opened it is over, `closed` is the last one, within seconds.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
-}
+_STREAM = event_stream(
+    "Server-sent events: `progress`, and `ended` as the last one; `data` is the run as JSON. "
+    "When the key or the session that opened it is over, `closed` is the last one, within seconds."
+)

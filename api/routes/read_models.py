@@ -42,7 +42,7 @@ class ReadModelRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Add the routes."""
         for path, endpoint, tag, answer, statuses in (
-            ("/tasks/{task_id}/timeline", self.timeline, "tasks", TimelineShown, (400, 404, 503)),
+            ("/tasks/{task_id}/timeline", self.timeline, "tasks", TimelineShown, (400, 404, 410, 503)),
             ("/stats", self.stats, "read models", Stats, (400, 503)),
             ("/failures", self.failures, "read models", FailurePage, (400, 503)),
             ("/failures/{failure_id}", self.failure, "read models", FailureShown, (400, 404, 503)),

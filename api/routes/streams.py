@@ -1,6 +1,6 @@
 """GET /tasks/{id}/stream and GET /events/stream: events as they happen, and from any position of before."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import FastAPI, Query, Request
@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 from api.conditions import header_parameters, position_in
 from api.event_feed import EventFeed, EventFilter
 from api.event_stream import EventStream
-from api.openapi import problems
+from api.openapi import event_stream, problems
 from api.places import Places
 from api.schemas import POSITION_MAX, StreamQuery
 from api.tail import Tail
@@ -81,8 +81,7 @@ def _resumed(request: Request, after: int | None) -> int | None:
     return position_in(last, field=RESUME_HEADER) if last else after
 
 
-_STREAM: dict[str, Any] = {
-    "description": "Server-sent events: `id` is the position, `event` the type, `data` the event. "
-    "When the key or the session that opened it is over, `closed` is the last one, within seconds.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
-}
+_STREAM = event_stream(
+    "Server-sent events: `id` is the position, `event` the type, `data` the event as JSON. "
+    "When the key or the session that opened it is over, `closed` is the last one, within seconds."
+)

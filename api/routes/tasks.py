@@ -72,7 +72,7 @@ class TaskRoutes:
             self.list,
             tags=["tasks"],
             response_model=TaskPage,
-            responses=problems(400, 503),
+            responses=problems(400, 410, 503),
             openapi_extra=header_parameters(MIN_POSITION_HEADER),
         )
         for path, endpoint, answer in (

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Path, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -15,7 +15,7 @@ from api.openapi import body_of, problems
 from api.origin import origin_of
 from api.page_limit import check_page_limit
 from api.queue_schemas import ChangesQuery, ReasonQuery
-from api.schemas import Reason
+from api.schemas import POSITION_MAX, Reason
 from api.webhook_bodies import (
     changes_page,
     definition_of,
@@ -47,6 +47,7 @@ from ledger.webhooks.endpoint import Webhook, check_name
 PATH = "/webhooks"
 _ONE = f"{PATH}/{{name}}"
 
+DeliveryId = Annotated[int, Path(ge=1, le=POSITION_MAX)]
 _Endpoint = Callable[..., Awaitable[JsonResponse]]
 _Act = tuple[str, _Endpoint, HTTPStatus, type[BaseModel], dict[str, Any] | None]
 
@@ -174,7 +175,7 @@ class WebhookRoutes:
         """Send a signed ping, whatever its state; the deliveries say what became of it."""
         return JsonResponse(await self._log.test(name, origin=_origin(request)), HTTPStatus.ACCEPTED)
 
-    async def redeliver(self, name: str, delivery_id: int, request: Request) -> JsonResponse:
+    async def redeliver(self, name: str, delivery_id: DeliveryId, request: Request) -> JsonResponse:
         """Send once more what was sent, under the same `webhook-id`, beside the order of the log."""
         queued = await self._log.redeliver(name, delivery_id, origin=_origin(request))
         return JsonResponse(queued, HTTPStatus.ACCEPTED)

@@ -119,6 +119,14 @@ async def test_a_method_that_is_not_there_is_a_problem_that_names_the_others(cli
     assert [response.headers["allow"] for response in responses.values()] == ["GET, POST", "POST", "GET"]
 
 
+async def test_a_path_that_has_a_name_of_its_own_is_no_task_with_a_bad_id(client: httpx.AsyncClient) -> None:
+    for path in ("/tasks/batch", "/tasks/retry", "/tasks/cancel", "/dead-letters/redrive"):
+        response = await client.get(path)
+        assert_problem(response, 405, "Method Not Allowed")
+        assert response.headers["allow"] == "POST"
+    assert_problem(await client.get("/tasks/else"), 400, "Invalid Task ID format")
+
+
 async def test_only_configured_origins_may_read_answers(client: httpx.AsyncClient) -> None:
     ours = await client.get("/health", headers={"Origin": ORIGIN})
     problem = await client.get("/tasks/nonsense", headers={"Origin": ORIGIN})

@@ -1,0 +1,1 @@
+"""Requests that nobody would think of, sent to every operation of the OpenAPI document."""
