@@ -15,6 +15,9 @@ document.addEventListener("submit", async (event) => {
   }
 });
 
+// A button that is pressed before this listens would only load the page again, so until then none can be (style.css).
+document.body.dataset.ready = "";
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;

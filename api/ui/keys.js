@@ -27,7 +27,8 @@ document.addEventListener("keydown", (event) => {
     document.dispatchEvent(new Event("page:refresh"));
   } else if (event.key === "j" || event.key === "k") {
     choose(event.key === "j" ? 1 : -1);
-  } else if (event.key === "Enter" && !event.target.matches("a, button, summary")) {
+  } else if (event.key === "Enter" && !event.target.matches(":is(a, button, summary):not(dialog *)")) {
+    // A dialog that was just closed may have the focus for one more frame.
     document.querySelector("tr.chosen a")?.click();
   }
 });

@@ -78,7 +78,8 @@ function stretchSlider(fresh) {
 }
 
 function isInUse(part) {
-  // What somebody types into, or points at with the keyboard, is not taken from under their hands.
+  // What somebody types into, points at with the keyboard or is about to click is not taken from under their hands.
+  if (part.matches(":active")) return true;
   if (part.querySelector("details[data-kept][open]")) return true;
   const active = document.activeElement;
   return active !== document.body && part.contains(active) && active.matches("input, textarea, select, button, summary");

@@ -28,6 +28,7 @@ _READS = 10_000
 _PAGES = 2000
 _DRAINED = 3000
 _LIST = "/tasks?status=FAILED&status=COMPLETED&queue=default&limit=50"
+_READERS = ("relay", "follow_ups")
 _UNFINISHED = "SELECT -count(*) FROM projections.task_status WHERE status IN ('PENDING', 'RUNNING')"
 
 
@@ -47,7 +48,7 @@ async def growth(servers: Servers, scale: float) -> Measured:
     """Submit, drain, and read status, history and a page of a list, beside many tasks and beside few.
 
     Few are measured before and after many. Of the read models only `task_status` has what was there before: the
-    others begin at the end of the log.
+    others, the relay and the follow-ups begin at the end of the log.
     """
     large = int(_LARGE * scale)
     before, beside_many, after = [await _costs_beside(servers, tasks) for tasks in (_SMALL, large, _SMALL)]
@@ -120,8 +121,9 @@ async def _make_read_models(url: str) -> None:
         await rebuild(ledger, TASK_STATUS)
         horizon = await ledger.store.safe_position()
         async with ledger.database.connection() as connection:
-            for projection in SHIPPED:
-                if projection is not TASK_STATUS:
-                    await make_missing_live(connection, projection)
-                    await connection.execute(query("set_checkpoint"), LIVE.checkpoint_of(projection), horizon)
+            others = [projection for projection in SHIPPED if projection is not TASK_STATUS]
+            for projection in others:
+                await make_missing_live(connection, projection)
+            for name in (*(LIVE.checkpoint_of(projection) for projection in others), *_READERS):
+                await connection.execute(query("set_checkpoint"), name, horizon)
             await connection.execute("VACUUM ANALYZE projections.task_status")
